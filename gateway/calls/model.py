@@ -1,0 +1,163 @@
+"""What a call is made of: ids, roles, legs, parties, edges, and what its channel wants; read by every module of the core."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType, TypeAlias
+
+from gateway.calls.causes import Cause, EndedBy
+from gateway.calls.states import CallState, LegState
+
+CallId = NewType("CallId", str)
+LegId = NewType("LegId", str)
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+JsonObject: TypeAlias = dict[str, Json]
+
+
+class Role(StrEnum):
+    """What a leg is in its call (product.md)."""
+
+    CUSTOMER = "customer"
+
+
+class Direction(StrEnum):
+    """Who called whom: `inbound` came from a trunk."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class PeerHold(StrEnum):
+    """What the peer's last offer asked of us (RFC 3264 §8.4), in the peer's own words."""
+
+    NONE = "sendrecv"
+    SENDONLY = "sendonly"
+    """Its media still reaches us (its own hold music perhaps); it wants none of ours."""
+    INACTIVE = "inactive"
+    """No media either way."""
+
+
+@dataclass(slots=True)
+class Leg:
+    """One SIP dialog of ours."""
+
+    id: LegId
+    role: Role
+    state: LegState = LegState.OFFERED
+    peer_hold: PeerHold = PeerHold.NONE
+
+
+# ── Parties: anything that can hear or be heard ─────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class LegParty:
+    """A leg's microphone and ear."""
+
+    leg_id: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class BotParty:
+    """The bot's voice: all that is played in this call comes out of its one port."""
+
+
+@dataclass(frozen=True, slots=True)
+class MusicParty:
+    """A looping source shared by all calls, by its name in media/, e.g. `hold/calm`."""
+
+    name: str
+
+
+Party: TypeAlias = LegParty | BotParty | MusicParty
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`sink` hears `source`, at `level` (1.0 = as it is)."""
+
+    source: Party
+    sink: Party
+    level: float = 1.0
+
+
+# ── What the channel wants, as the core needs it (the engine makes it from the dialplan) ────────────
+
+
+class AnswerMode(StrEnum):
+    """When a channel answers (dialplan.md, `answer`)."""
+
+    IMMEDIATELY = "immediately"
+    BOT = "bot"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSettings:
+    """How text is spoken: `rate` is a factor, 1.0 as the engine has it."""
+
+    engine: str = "espeak"
+    voice: str = "en-us"
+    language: str = "en-US"
+    rate: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Something the gateway says of its own accord: a text, or a prompt of media/prompts (exactly one is given)."""
+
+    text: str | None = None
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPolicy:
+    """A channel, as the core needs it."""
+
+    name: str
+    answer: AnswerMode = AnswerMode.IMMEDIATELY
+    answer_after_ms: int = 0
+    voice: VoiceSettings = VoiceSettings()
+    hold_music: str = "hold/calm"
+    filler: Spoken | None = Spoken(prompt="one-moment")
+    filler_after_ms: int = 2000
+    fallback: Spoken = Spoken(prompt="apology")
+    fallback_after: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who called, whom, and how; fixed when the INVITE came. `headers` keep the names as received."""
+
+    sip_call_id: str
+    trunk: str
+    from_: str
+    to: str
+    from_name: str | None = None
+    diversion: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    user_to_user: tuple[JsonObject, ...] = ()
+
+
+@dataclass(slots=True)
+class Call:
+    """One conversation: the customer's leg and everything joined to it. Times are seconds since the epoch."""
+
+    id: CallId
+    caller: Caller
+    channel: ChannelPolicy
+    customer: Leg
+    started_at: float
+    direction: Direction = Direction.INBOUND
+    state: CallState = CallState.OFFERED
+    answered_at: float | None = None
+    ended_at: float | None = None
+    data: JsonObject = field(default_factory=dict)
+    cause: Cause | None = None
+    ended_by: EndedBy | None = None
+
+    @property
+    def legs(self) -> Mapping[LegId, Leg]:
+        """All legs by id."""
+        return {self.customer.id: self.customer}

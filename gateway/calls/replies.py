@@ -1,0 +1,288 @@
+"""What a bot may say: the published contract of bot-protocol.md as pydantic models; read by control, parsed for bots/ and api/."""
+
+import re
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+from gateway.calls.errors import BotError, BotErrorKind
+from gateway.calls.headers import check_header
+
+MAX_BODY = 64 * 1024
+MAX_REPLIES = 32
+MAX_DATA = 16 * 1024
+NOT_YET: Final = ("switch", "queue", "voicemail", "record")
+"""Reply types of the protocol that are refused by name until they are built."""
+_TERMINAL: Final = ("switch", "queue", "handoff", "hangup")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, strict=True)
+
+
+class BargeIn(_Model):
+    """When the customer may interrupt playback: `immediate` cuts it off, `sentence` lets the item end. A digit always
+    interrupts unless `off`; `trigger` and `minMs` say what speech must be to do so."""
+
+    mode: Literal["off", "immediate", "sentence"] = "immediate"
+    trigger: Literal["speech", "final", "dtmf"] = "speech"
+    min_ms: Annotated[int, Field(ge=0, le=10_000)] = 300
+
+
+BargeInChoice: TypeAlias = BargeIn | bool
+"""`true` is the default barge-in, `false` is `{"mode": "off"}`."""
+
+
+class TtsConfig(_Model):
+    """The voice for the rest of the call; what is left out stays as it is."""
+
+    engine: Literal["espeak"] | None = None
+    voice: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+\-]+$")] | None = None
+    rate: Annotated[float, Field(ge=0.5, le=2.0, strict=False)] | None = None
+
+
+class AsrConfig(_Model):
+    """The recogniser for the rest of the call; only `none` is available so far."""
+
+    engine: Literal["none"] | None = None
+    hints: Annotated[list[str], Field(max_length=100)] = []
+
+
+class Config(_Model):
+    """Settings for the rest of the call; what is left out stays as it is."""
+
+    barge_in: BargeInChoice | None = None
+    no_input_timeout_ms: Annotated[int, Field(ge=0, le=600_000)] | None = None
+    language: Annotated[str, Field(min_length=2, max_length=35)] | None = None
+    tts: TtsConfig | None = None
+    asr: AsrConfig | None = None
+    input: Annotated[list[Literal["speech", "dtmf"]], Field(max_length=2)] | None = None
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    if len(value) > 32:
+        raise ValueError(f"{len(value)} headers; at most 32")
+    if sum(len(n) + len(v) for n, v in value.items()) > 8192:
+        raise ValueError("more than 8 KiB of headers together")
+    for name, text in value.items():
+        check_header(name, text)
+    return value
+
+
+class Text(_Model):
+    """Speak `text`, or `ssml`; exactly one."""
+
+    type: Literal["text"]
+    text: Annotated[str, Field(min_length=1, max_length=8192)] | None = None
+    ssml: Annotated[str, Field(min_length=1, max_length=16384)] | None = None
+    voice: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+\-]+$")] | None = None
+    language: Annotated[str, Field(min_length=2, max_length=35)] | None = None
+    barge_in: BargeInChoice | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Text":
+        if (self.text is None) == (self.ssml is None):
+            raise ValueError("give exactly one of text and ssml")
+        return self
+
+
+class Audio(_Model):
+    """Play a URL, or a prompt of media/prompts by name; exactly one."""
+
+    type: Literal["audio"]
+    url: Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s]+$")] | None = None
+    prompt: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_\-]*$")] | None = None
+    barge_in: BargeInChoice | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Audio":
+        if (self.url is None) == (self.prompt is None):
+            raise ValueError("give exactly one of url and prompt")
+        return self
+
+
+class Pause(_Model):
+    """Say nothing for `ms`."""
+
+    type: Literal["pause"]
+    ms: Annotated[int, Field(ge=1, le=60_000)]
+
+
+class Dtmf(_Model):
+    """Collect digits; `timeout` is in ms and runs between digits, before the first one `noInputTimeoutMs` does."""
+
+    type: Literal["dtmf", "gather"]
+    max: Annotated[int, Field(ge=1, le=64)]
+    min: Annotated[int, Field(ge=1, le=64)] = 1
+    timeout: Annotated[int, Field(ge=100, le=60_000)] = 5000
+    finish_on: Annotated[str, Field(pattern=r"^[0-9*#A-D]?$")] = "#"
+    secure: bool = False
+
+    @model_validator(mode="after")
+    def _order(self) -> "Dtmf":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is more than max {self.max}")
+        return self
+
+
+class SendDtmf(_Model):
+    """Send digits to the customer's side: 0-9 * # A-D, `w` waits 0.5 s, `W` 1 s."""
+
+    type: Literal["sendDtmf"]
+    digits: Annotated[str, Field(pattern=r"^[0-9*#A-DwW]{1,64}$")]
+    duration_ms: Annotated[int, Field(ge=40, le=2000)] = 120
+    to: Literal["customer"] = "customer"
+
+
+class Tag(_Model):
+    """Merge `data` into `call.data` and the CDR."""
+
+    type: Literal["tag"]
+    data: dict[str, JsonValue]
+
+
+class Handoff(_Model):
+    """Give the customer to another channel, whose bot gets `start` with these parameters."""
+
+    type: Literal["handoff"]
+    channel: Annotated[str, Field(min_length=1, max_length=128)]
+    parameters: dict[str, JsonValue] = {}
+
+
+class HangupReply(_Model):
+    """End the call, after earlier replies have played out."""
+
+    type: Literal["hangup"]
+    reason: Annotated[str, Field(max_length=128)] = ""
+    headers: dict[str, str] = {}
+    _check = field_validator("headers")(_headers)
+
+
+class AnswerReply(_Model):
+    """Before the answer: send 200."""
+
+    type: Literal["answer"]
+
+
+class RingingReply(_Model):
+    """Before the answer: send 180."""
+
+    type: Literal["ringing"]
+
+
+class RejectReply(_Model):
+    """Before the answer: refuse the call."""
+
+    type: Literal["reject"]
+    status: Annotated[int, Field(ge=400, le=699)] = 486
+    reason: Annotated[str, Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    headers: dict[str, str] = {}
+    _check = field_validator("headers")(_headers)
+
+
+class RedirectReply(_Model):
+    """Before the answer: 302 with these contacts, best first."""
+
+    type: Literal["redirect"]
+    contacts: Annotated[
+        list[Annotated[str, Field(max_length=512, pattern=r"^(sip|sips|tel):[^\s<>\"\x00-\x1f\x7f]+$")]],
+        Field(min_length=1, max_length=8),
+    ]
+
+
+class _NotYet(BaseModel):
+    """A reply of the protocol that is not built yet: parsed so that it can be refused by its name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    type: Literal["switch", "queue", "voicemail", "record"]
+
+
+Reply: TypeAlias = (
+    Text | Audio | Pause | Dtmf | SendDtmf | Tag | Handoff | HangupReply
+    | AnswerReply | RingingReply | RejectReply | RedirectReply
+)  # fmt: skip
+BEFORE_ANSWER: Final = (AnswerReply, RingingReply, RejectReply, RedirectReply)
+
+
+class BotResponse(_Model):
+    """A whole answer: the replies in order, and settings that hold from here on."""
+
+    replies: tuple[Annotated[Reply, Field(discriminator="type")], ...] = ()
+    config: Config | None = None
+
+
+class _Raw(_Model):
+    replies: Annotated[tuple[Annotated[Reply | _NotYet, Field(discriminator="type")], ...], Field(max_length=MAX_REPLIES)] = ()
+    config: Config | None = None
+
+
+_RAW: Final[TypeAdapter[_Raw]] = TypeAdapter(_Raw)
+_TAGS: Final = re.compile(r"^(text|audio|pause|dtmf|gather|sendDtmf|tag|handoff|hangup|answer|ringing|reject|redirect)$")
+
+
+def parse_response(body: bytes) -> BotResponse:
+    """Read a bot's answer. Raises BotError: `too-large`, `malformed` (no JSON object), or `refused` (breaks the schema),
+    with the path of the first thing that is wrong and what to write instead (bot-protocol.md, "Response")."""
+    if len(body) > MAX_BODY:
+        raise BotError(BotErrorKind.TOO_LARGE, f"the answer has more than {MAX_BODY // 1024} KiB")
+    try:
+        raw = _RAW.validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error) from None
+    return _checked(raw)
+
+
+def response(replies: list[dict[str, JsonValue]]) -> BotResponse:
+    """The same for replies that are Python values already (the built-in bots). Raises BotError."""
+    try:
+        return _checked(_RAW.validate_python({"replies": tuple(replies)}))
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def _checked(raw: _Raw) -> BotResponse:
+    replies: list[Reply] = []
+    for i, reply in enumerate(raw.replies):
+        if isinstance(reply, _NotYet):
+            raise BotError(BotErrorKind.REFUSED, f"replies[{i}]: {reply.type} is not available yet")
+        if reply.type in _TERMINAL and i + 1 < len(raw.replies):
+            raise BotError(BotErrorKind.REFUSED, f"replies[{i + 1}]: nothing may follow {reply.type}, which ends the list")
+        replies.append(reply)
+    return BotResponse(replies=tuple(replies), config=raw.config)
+
+
+def _refusal(error: ValidationError) -> BotError:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid":
+        return BotError(BotErrorKind.MALFORMED, f"not JSON: {first['ctx']['error']}")
+    if first["loc"] == ():
+        return BotError(BotErrorKind.MALFORMED, 'not a JSON object such as {"replies": []}')
+    return BotError(BotErrorKind.REFUSED, f"{_path(first['loc'])}: {_sentence(first)}")
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    out = ""
+    for i, part in enumerate(loc):
+        if isinstance(part, int):
+            out += f"[{part}]"
+        elif _TAGS.match(part) and i >= 2 and isinstance(loc[i - 1], int) and loc[i - 2] == "replies":
+            continue  # pydantic names the union member that it chose; the bot's developer did not write it
+        elif part in ("BargeIn", "bool"):
+            continue
+        else:
+            out += f".{part}" if out else part
+    return out
+
+
+def _sentence(error: Any) -> str:
+    kind, ctx = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "unknown field"
+    if kind == "union_tag_invalid":
+        return f"unknown reply type {ctx['tag']!r}"
+    if kind == "union_tag_not_found":
+        return "a reply is an object with a type"
+    if kind == "missing":
+        return "is missing"
+    return str(error["msg"]).removeprefix("Value error, ")
