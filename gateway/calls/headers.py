@@ -1,4 +1,4 @@
-"""Which SIP headers a bot or an API client may set, and what no header may hold; read by replies (hostile-world.md, Headers)."""
+"""Which SIP headers a bot or API client may set, and what none may hold (hostile-world.md); read by replies."""
 
 import re
 from typing import Final
@@ -6,10 +6,10 @@ from typing import Final
 _TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")  # RFC 3261 §25.1 token
 _FORBIDDEN_IN_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # a tab is white space, every other control is not
 
-RESERVED: Final = frozenset(
-    """via v from f to t call-id i cseq contact m route record-route max-forwards authorization www-authenticate
-    require supported k replaces referred-by b l c e""".split()
-)
+RESERVED: Final = frozenset({
+    "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "route", "record-route", "max-forwards",
+    "authorization", "www-authenticate", "require", "supported", "k", "replaces", "referred-by", "b", "l", "c", "e",
+})  # fmt: skip
 """Names, lower case with the compact forms, that are the stack's own."""
 _RESERVED_PREFIXES: Final = ("content-", "proxy-")
 

@@ -19,6 +19,24 @@ class Role(StrEnum):
     """What a leg is in its call (product.md)."""
 
     CUSTOMER = "customer"
+    AGENT = "agent"
+    CONSULT = "consult"
+    SUPERVISOR = "supervisor"
+
+
+class Room(StrEnum):
+    """A set of parties of one call that hear each other."""
+
+    MAIN = "main"
+    CONSULT = "consult"
+
+
+class SupervisorMode(StrEnum):
+    """Who hears a supervisor: nobody, one leg, everybody in the room (control-api.md)."""
+
+    MONITOR = "monitor"
+    WHISPER = "whisper"
+    BARGE = "barge"
 
 
 class Direction(StrEnum):
@@ -40,12 +58,19 @@ class PeerHold(StrEnum):
 
 @dataclass(slots=True)
 class Leg:
-    """One SIP dialog of ours."""
+    """One SIP dialog of ours. `watches`, `mode` and `whisper_to` are a supervisor's: whose room it follows, and who
+    hears it; `held` is our hold (music, no re-INVITE), `peer_hold` the peer's own."""
 
     id: LegId
     role: Role
     state: LegState = LegState.OFFERED
+    room: Room = Room.MAIN
+    muted: bool = False
+    held: bool = False
     peer_hold: PeerHold = PeerHold.NONE
+    watches: LegId | None = None
+    mode: SupervisorMode = SupervisorMode.MONITOR
+    whisper_to: LegId | None = None
 
 
 # ── Parties: anything that can hear or be heard ─────────────────────────────────────────────────────
@@ -149,6 +174,7 @@ class Call:
     channel: ChannelPolicy
     customer: Leg
     started_at: float
+    others: list[Leg] = field(default_factory=list)
     direction: Direction = Direction.INBOUND
     state: CallState = CallState.OFFERED
     answered_at: float | None = None
@@ -159,5 +185,5 @@ class Call:
 
     @property
     def legs(self) -> Mapping[LegId, Leg]:
-        """All legs by id."""
-        return {self.customer.id: self.customer}
+        """All legs by id, the customer's first."""
+        return {leg.id: leg for leg in (self.customer, *self.others)}

@@ -7,11 +7,11 @@ sink. A method that names a leg or a voice that is gone already does nothing: ev
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.calls.causes import Cause
 from gateway.calls.commands import AskBot, SayText
 from gateway.calls.events import LegEvent
 from gateway.calls.model import CallId, Edge, LegId
 from gateway.calls.replies import BotResponse
-from gateway.calls.causes import Cause
 
 LegSink = Callable[[LegEvent], None]
 """Takes the events of all legs, on the event loop, in the order in which they happened."""
@@ -35,7 +35,9 @@ class Legs(Protocol):
     def answer(self, leg_id: LegId) -> None:
         """200."""
 
-    def reject(self, leg_id: LegId, status: int, phrase: str, cause: Cause, headers: tuple[tuple[str, str], ...]) -> None:
+    def reject(
+        self, leg_id: LegId, status: int, phrase: str, cause: Cause, headers: tuple[tuple[str, str], ...]
+    ) -> None:
         """A final failure with a Reason header for `cause`; the LegEnded that follows carries `cause`."""
 
     def redirect(self, leg_id: LegId, contacts: tuple[str, ...]) -> None:

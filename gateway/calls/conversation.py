@@ -1,0 +1,98 @@
+"""What the bot has been told and has not answered yet: one event at a time, in order, with failures counted; used by control."""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+from gateway.calls.commands import AbandonBot, AskBot, BotEventName, Command
+from gateway.calls.model import Call, JsonObject
+from gateway.calls.view import bot_view
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Something that the bot should learn."""
+
+    event: BotEventName
+    data: JsonObject
+
+
+@dataclass(slots=True)
+class Conversation:
+    """The requests of one call (bot-protocol.md: "Events of one call reach the bot one at a time and in order")."""
+
+    call: Call
+    waiting: deque[Tell] = field(default_factory=deque)
+    pending: AskBot | None = None
+    failures: int = 0
+    closed: bool = False
+    told: bool = False
+    _seq: int = 0
+
+    def tell(self, tell: Tell) -> list[Command]:
+        """Send it, now or when those before it are answered."""
+        if self.closed:
+            return []
+        self.waiting.append(tell)
+        return self._next()
+
+    def replied(self, seq: int) -> AskBot | None:
+        """The request that this answers; None for an answer that nobody waits for any more."""
+        asked = self.pending
+        if asked is None or asked.seq != seq:
+            return None
+        self.pending, self.failures = None, 0
+        return asked
+
+    def failed(self, seq: int) -> AskBot | None:
+        """The request that failed, now counted; None for one that nobody waits for."""
+        asked = self.pending
+        if asked is None or asked.seq != seq:
+            return None
+        self.failures += 1
+        self.pending = None
+        return asked
+
+    def again(self, asked: AskBot) -> list[Command]:
+        """Send a failed event once more, before all others, under the id it had."""
+        self.pending = replace(asked, call=bot_view(self.call), again=True)
+        return [self.pending]
+
+    def proceed(self) -> list[Command]:
+        """Send what waits, if nothing is pending."""
+        return self._next()
+
+    def hand_over(self) -> list[Command]:
+        """The call goes to another channel's bot: what the first one has not been told or answered is for nobody."""
+        self.waiting.clear()
+        self.failures = 0
+        return self.abandon()
+
+    def abandon(self) -> list[Command]:
+        """What is pending came too late."""
+        pending, self.pending = self.pending, None
+        return [AbandonBot(pending.seq)] if pending else []
+
+    def give_up(self) -> list[Command]:
+        """No more events for this bot but `hangup`."""
+        self.closed = True
+        self.waiting.clear()
+        return self.abandon()
+
+    def farewell(self, data: JsonObject) -> list[Command]:
+        """The call ended: `hangup` overtakes what waits and abandons what is pending; a bot that was never asked
+        anything is not told."""
+        commands = self.give_up()
+        if self.told:
+            commands.append(self._ask(Tell(BotEventName.HANGUP, data)))
+        return commands
+
+    def _next(self) -> list[Command]:
+        if self.pending or not self.waiting or self.closed:
+            return []
+        self.pending = self._ask(self.waiting.popleft())
+        return [self.pending]
+
+    def _ask(self, tell: Tell) -> AskBot:
+        self._seq += 1
+        self.told = True
+        return AskBot(self._seq, self.call.channel.name, tell.event, tell.data, bot_view(self.call))

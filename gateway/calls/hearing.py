@@ -1,0 +1,67 @@
+"""WHO HEARS WHOM: a pure function of the call's state, computed by control after every change (house.md, "Hearing").
+
+Nothing else decides it: the SIP adapter makes exactly these edges and takes all others away.
+"""
+
+from collections.abc import Iterator
+
+from gateway.calls.model import (
+    BotParty,
+    Call,
+    Edge,
+    Leg,
+    LegParty,
+    MusicParty,
+    Party,
+    PeerHold,
+    Role,
+    Room,
+    SupervisorMode,
+)
+from gateway.calls.states import CallState, LegState
+
+
+def hearing(call: Call) -> frozenset[Edge]:
+    """All directed edges source -> sink of the call."""
+    live = [leg for leg in call.legs.values() if leg.state is LegState.CONNECTED]
+    return frozenset(
+        Edge(source, LegParty(ear.id))
+        for ear in live
+        if ear.peer_hold is PeerHold.NONE  # RFC 3264 §8.4: a peer that put us on hold gets silence
+        for source in _heard_by(call, ear, live)
+    )
+
+
+def _heard_by(call: Call, ear: Leg, live: list[Leg]) -> Iterator[Party]:
+    music = MusicParty(call.channel.hold_music)
+    if ear.held:
+        yield music
+        return
+    room = room_of(call, ear)
+    others = [leg for leg in live if leg is not ear and room_of(call, leg) is room]
+    for mouth in others:
+        if _audible(mouth, ear):
+            yield LegParty(mouth.id)
+    bot_is_here = room is Room.MAIN and call.state is CallState.BOT
+    if bot_is_here:
+        yield BotParty()
+    company = [leg for leg in others if leg.role is not Role.SUPERVISOR]
+    waiting = all(leg.held or leg.peer_hold is not PeerHold.NONE for leg in company)  # true when alone
+    if waiting and not bot_is_here and ear.role is not Role.SUPERVISOR:
+        yield music
+
+
+def _audible(mouth: Leg, ear: Leg) -> bool:
+    if mouth.held or mouth.muted or mouth.peer_hold is PeerHold.INACTIVE:
+        return False
+    if mouth.role is not Role.SUPERVISOR or mouth.mode is SupervisorMode.BARGE:
+        return True
+    if mouth.mode is SupervisorMode.WHISPER:
+        return mouth.whisper_to == ear.id and ear.role is not Role.CUSTOMER
+    return False
+
+
+def room_of(call: Call, leg: Leg) -> Room:
+    """The room a leg is in: a supervisor follows the leg that it watches."""
+    watched = call.legs.get(leg.watches) if leg.watches else None
+    return watched.room if watched else leg.room

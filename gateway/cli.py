@@ -1,0 +1,167 @@
+"""The `switchhook` command: reads the command line, prints for people, and hands the work to app, phone and demo."""
+
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, NoReturn
+from zoneinfo import ZoneInfo
+
+import typer
+
+from gateway import __version__
+from gateway.dialplan.parse import load
+from gateway.dialplan.problems import ProblemsError
+from gateway.dialplan.routing import Refuse, ToChannel, ToPrompt, inbound
+from gateway.dialplan.schema import Dialplan
+from gateway.settings import ExposureError, Settings, check_exposure, load_settings
+
+app = typer.Typer(
+    name="switchhook",
+    help="A voice telephony gateway: carriers' SIP trunks in, bots on the line.\n\n"
+    "Start with [bold]switchhook demo[/bold]: it places a call to a bot and shows what happens. Then "
+    "[bold]switchhook serve[/bold], and call it with [bold]switchhook call sip:100@127.0.0.1[/bold] or your own softphone.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+prompts_app = typer.Typer(help="The gateway's own recordings, in media/.", no_args_is_help=True)
+app.add_typer(prompts_app, name="prompts")
+
+SettingsOption = Annotated[
+    Path | None, typer.Option("--settings", help="Settings file. [dim]default: switchhook.yaml, if it is there[/dim]")
+]
+DialplansOption = Annotated[
+    Path | None,
+    typer.Option("--dialplans", help="Dialplan: a file, or a folder of *.yaml. [dim]default: dialplans/demo.yaml[/dim]"),
+]
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def _load(settings: Path | None, dialplans: Path | None, **options: str | None) -> tuple[Settings, Dialplan]:
+    given = {"dialplans": str(dialplans) if dialplans else None, **{k.replace("_", "."): v for k, v in options.items()}}
+    try:
+        loaded = load_settings(settings, os.environ, given)
+        return loaded, load(loaded.dialplans, os.environ)
+    except ProblemsError as error:
+        _fail(str(error), 2)
+
+
+@app.command()
+def serve(
+    settings: SettingsOption = None,
+    dialplans: DialplansOption = None,
+    log: Annotated[str | None, typer.Option("--log", help="How to log on stderr: text or json.")] = None,
+) -> None:
+    """Run the gateway in the foreground.
+
+    Prints one line, `ready sip=… api=…`, when it takes calls. Ctrl-C (or SIGTERM) lets live calls finish, a second one
+    ends them at once.
+    """
+    loaded, plan = _load(settings, dialplans, log_format=log)
+    try:
+        check_exposure(loaded, plan)
+    except ExposureError as error:
+        _fail(str(error), 2)
+    from gateway.app import run  # imports PJSIP, which the other commands do not need
+
+    raise typer.Exit(asyncio.run(run(loaded, plan, lambda line: print(line, flush=True))))
+
+
+@app.command()
+def check(settings: SettingsOption = None, dialplans: DialplansOption = None) -> None:
+    """Look for mistakes in the settings and the dialplan, and say what to write instead.
+
+    Each problem is one line, file:line: what is wrong. Exit code 0 if there is none, 2 if there is.
+    """
+    loaded, plan = _load(settings, dialplans)
+    try:
+        check_exposure(loaded, plan)
+    except ExposureError as error:
+        _fail(str(error), 2)
+    counts = ", ".join(
+        f"{len(part)} {name if len(part) != 1 else name[:-1]}"
+        for name, part in (("trunks", plan.trunks), ("channels", plan.channels), ("routes", plan.routes))
+    )
+    print(f"{loaded.dialplans}: fine ({counts})")
+
+
+@app.command()
+def route(
+    to: Annotated[str, typer.Argument(help="The called number, such as +12125550100.")],
+    from_: Annotated[str, typer.Option("--from", help="The caller's number.")] = "anonymous",
+    trunk: Annotated[str | None, typer.Option(help="The trunk it comes on. [dim]default: the plan's first[/dim]")] = None,
+    at: Annotated[str | None, typer.Option(help="When, such as 2026-11-21T10:00+01:00. [dim]default: now[/dim]")] = None,
+    settings: SettingsOption = None,
+    dialplans: DialplansOption = None,
+) -> None:
+    """Explain, step by step, where a call would go."""
+    _, plan = _load(settings, dialplans)
+    if trunk is None:
+        trunk = next(iter(plan.trunks), "")
+    if trunk not in plan.trunks:
+        _fail(f"no trunk {trunk!r} in the dialplan; it has {', '.join(plan.trunks) or 'none'}", 2)
+    decision = inbound(plan, trunk, to, from_, _moment(at))
+    print(f"call on {trunk} from {from_} to {to}")
+    for step in decision.steps:
+        print(f"  {step}")
+    match decision:
+        case ToChannel():
+            print(f"=> channel {decision.channel}")
+        case ToPrompt():
+            print(f"=> plays {decision.prompt or decision.say!r}, then hangs up")
+        case Refuse():
+            print(f"=> refused with {decision.status}: {decision.why}")
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        _fail(f"--at {text}: write a time such as 2026-11-21T10:00+01:00", 2)
+    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo("UTC"))
+
+
+@app.command()
+def demo() -> None:
+    """Start the gateway, place a call to its built-in reception bot, and show the conversation as it happens."""
+    from gateway.demo import run_demo
+
+    raise typer.Exit(asyncio.run(run_demo()))
+
+
+@prompts_app.command("make")
+def prompts_make(
+    folder: Annotated[Path, typer.Option("--media", help="The media folder.")] = Path("media"),
+    music: Annotated[bool, typer.Option("--music", help="Make the hold music too.")] = False,
+) -> None:
+    """Speak every text of prompts.yaml again with the TTS engine."""
+    from gateway.speech.prompts import make_hold_music, make_prompts
+
+    try:
+        made = asyncio.run(make_prompts(folder))
+        if music:
+            made = [*made, make_hold_music(folder)]
+    except (OSError, ValueError) as error:
+        _fail(str(error))
+    for path in made:
+        print(path)
+
+
+@app.command()
+def version() -> None:
+    """Say which version this is."""
+    print(f"switchhook {__version__}, Python {sys.version.split()[0]}")

@@ -1,0 +1,138 @@
+"""The engine: takes every new leg, routes it, makes a call of it or refuses it, and passes events on; built and run by app.py."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from ulid import ULID
+
+from gateway.calls.causes import DRAINED, NO_ROUTE, OVER_LIMIT, Cause, EndedBy, Result, of_status
+from gateway.calls.control import CallControl
+from gateway.calls.events import HangupRequested, LegEnded, LegEvent, LegOffered
+from gateway.calls.model import Call, CallId, ChannelPolicy, Leg, Role, Spoken
+from gateway.dialplan.routing import Refuse, ToChannel, ToPrompt, inbound
+from gateway.engine.call import LiveCall, World
+from gateway.engine.live import Live
+from gateway.engine.ports import Bot
+from gateway.engine.running import Running
+from gateway.telemetry.log import get_logger
+
+ANNOUNCEMENT = "announcement"
+"""The channel name of a route that only plays a prompt; no channel of a plan can be meant by it."""
+RETRY_AFTER_S = 30
+
+log = get_logger(__name__)
+
+
+class Engine:
+    """All live calls of this process."""
+
+    def __init__(self, running: Running, world: World, limit: int) -> None:
+        self.live = Live(limit)
+        self._running = running
+        self._world = world
+
+    async def start(self) -> None:
+        """Take calls. Raises OSError when an address cannot be had."""
+        await self._world.legs.start(self.on_leg, self.on_mark)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Refuse new calls, let live ones go on for at most `timeout_s`, then end them politely."""
+        self.live.draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.live.wait_empty()
+        except TimeoutError:
+            await self.hang_up_all()
+
+    async def hang_up_all(self, wait_s: float = 5.0) -> None:
+        """End every call now and wait until each is over and its bot told, for at most `wait_s`."""
+        self.live.draining = True
+        for call in list(self.live.calls.values()):
+            call.post(HangupRequested(DRAINED, EndedBy.GATEWAY))
+        try:
+            async with asyncio.timeout(wait_s):
+                await self.live.wait_empty()
+        except TimeoutError:
+            log.warning("engine.calls_left", calls=len(self.live.calls), finishing=len(self.live.finishing))
+
+    async def stop(self) -> None:
+        """Stop listening, release everything. Calls that are still up are ended."""
+        await self.hang_up_all()
+        await self._world.legs.stop()
+        for task in list(self.live.finishing):
+            task.cancel()
+        await asyncio.gather(*self.live.finishing, return_exceptions=True)
+        await self._world.sounds.close()
+        for bot in self._running.bots.values():
+            await bot.close()
+
+    # ── From the SIP adapter ────────────────────────────────────────────────────────────────────────
+
+    def on_leg(self, event: LegEvent) -> None:
+        """An event of a leg: a new one is routed, all others go to their call."""
+        if isinstance(event, LegOffered):
+            self._offered(event)
+            return
+        call = self.live.by_leg.get(event.leg_id)
+        if call is not None:
+            call.post(event)
+        elif isinstance(event, LegEnded):
+            log.debug("leg.gone", leg_id=event.leg_id, cause=str(event.cause))  # one that was refused
+
+    def on_mark(self, call_id: CallId, mark: int, samples: int, flushed: bool) -> None:
+        """A buffer of a call's voice was heard or dropped."""
+        call = self.live.calls.get(call_id)
+        if call is not None:
+            call.on_mark(mark, samples, flushed)
+
+    def _offered(self, event: LegOffered) -> None:
+        caller, running = event.caller, self._running
+        if self.live.draining or self.live.full:
+            why = "draining" if self.live.draining else "the gateway is full"
+            self._refuse(event, 503, why, DRAINED if self.live.draining else OVER_LIMIT, retry=True)
+            return
+        decision = inbound(running.plan, caller.trunk, caller.to, caller.from_, datetime.now(UTC))
+        match decision:
+            case Refuse():
+                cause = NO_ROUTE if decision.route is None else of_status(decision.status, Result.GATEWAY)
+                self._refuse(event, decision.status, decision.why, cause)
+            case ToPrompt():
+                announcer = running.announcer(Spoken(decision.say, decision.prompt))
+                self._take(event, ChannelPolicy(ANNOUNCEMENT), lambda _: announcer)
+            case ToChannel():
+                limits = running.plan.channels[decision.channel].limits
+                if limits and limits.calls and self.live.per_channel[decision.channel] >= limits.calls:
+                    self._refuse(event, 503, f"channel {decision.channel} is full", OVER_LIMIT)
+                    return
+                self._take(event, running.policies[decision.channel], running.bots.__getitem__)
+
+    def _take(self, event: LegOffered, policy: ChannelPolicy, bot_of: Callable[[str], Bot]) -> None:
+        caller = event.caller
+        call = Call(
+            id=CallId(f"call_{ULID()}"),
+            caller=caller,
+            channel=policy,
+            customer=Leg(event.leg_id, Role.CUSTOMER),
+            started_at=self._world.clock(),
+        )
+        live = LiveCall(CallControl(call, self._running.policies), self._world, bot_of, self.live.remove, log)
+        live.log.info(
+            "call.started",
+            **{
+                "leg_id": event.leg_id,
+                "channel": policy.name,
+                "trunk": caller.trunk,
+                "from": caller.from_,
+                "to": caller.to,
+                "sip_call_id": caller.sip_call_id,
+            },
+        )
+        self.live.add(live)
+        live.post(event)
+
+    def _refuse(self, event: LegOffered, status: int, why: str, cause: Cause, *, retry: bool = False) -> None:
+        fields: Mapping[str, str] = {"from": event.caller.from_, "to": event.caller.to}
+        log.info("call.refused", trunk=event.caller.trunk, status=status, why=why, **fields)
+        headers = (("Retry-After", str(RETRY_AFTER_S)),) if retry else ()
+        self._world.legs.reject(event.leg_id, status, "", cause, headers)

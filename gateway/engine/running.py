@@ -1,0 +1,36 @@
+"""The plan that runs: a dialplan made ready for the engine (channel policies, bots); made by app.py, replaced as a whole."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.calls.model import AnswerMode, ChannelPolicy, Spoken, VoiceSettings
+from gateway.dialplan.schema import AnswerAfter, Channel, Dialplan
+from gateway.engine.ports import Bot
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A dialplan and the bots of its channels. `announcer` makes the bot of a route that only plays something."""
+
+    plan: Dialplan
+    policies: Mapping[str, ChannelPolicy]
+    bots: Mapping[str, Bot]
+    announcer: Callable[[Spoken], Bot]
+
+
+def policy(name: str, channel: Channel) -> ChannelPolicy:
+    """A channel of the plan, in the core's words."""
+    after = channel.answer.after_ms if isinstance(channel.answer, AnswerAfter) else 0
+    mode = AnswerMode.AFTER if isinstance(channel.answer, AnswerAfter) else AnswerMode(channel.answer)
+    filler, fallback = channel.filler, channel.fallback
+    return ChannelPolicy(
+        name=name,
+        answer=mode,
+        answer_after_ms=after,
+        voice=VoiceSettings(channel.voice.tts, channel.voice.voice, channel.voice.language, channel.voice.rate),
+        hold_music=channel.hold_music,
+        filler=Spoken(filler.say, filler.prompt) if filler else None,
+        filler_after_ms=filler.after_ms if filler else 0,
+        fallback=Spoken(fallback.say, fallback.prompt) if fallback else Spoken(prompt="apology"),
+        fallback_after=channel.fallback_after,
+    )

@@ -1,0 +1,197 @@
+"""Which event is drawn as what: an arrow between two parties, or a mark beside one; read by ladder.py."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+PHONE, GATEWAY, BOT = 0, 1, 2
+
+Event: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """Something that one party sent to another."""
+
+    source: int
+    sink: int
+    label: str
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened at a party."""
+
+    party: int
+    text: str
+    style: str = "note"
+
+
+Drawn: TypeAlias = Iterator[Arrow | Mark]
+
+
+def clean(value: object) -> str:
+    """Text for a terminal: what came off the wire must not move its cursor."""
+    return "".join(char if char.isprintable() else " " for char in str(value))
+
+
+# ── the phone's ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _sip(event: Event) -> Drawn:
+    sent = event.get("dir") == "sent"
+    label = str(event.get("what", ""))
+    failed = label[:1] in ("4", "5", "6") and label[:3].isdigit()
+    yield Arrow(PHONE if sent else GATEWAY, GATEWAY if sent else PHONE, label, "bad" if failed else "sip")
+
+
+def _answered(event: Event) -> Drawn:
+    codec = event.get("codec")
+    yield Mark(PHONE, f"answered, {codec}" if codec else "answered")
+
+
+def _digit_sent(event: Event) -> Drawn:
+    yield Arrow(PHONE, GATEWAY, f"presses {event.get('digit')}", "digit")
+
+
+def _digit_heard(event: Event) -> Drawn:
+    yield Arrow(GATEWAY, PHONE, f"digit {event.get('digit')}", "digit")
+
+
+def _saying(event: Event) -> Drawn:
+    yield Arrow(PHONE, GATEWAY, f"“{event.get('text', '')}”", "speech")
+
+
+def _playing(event: Event) -> Drawn:
+    yield Arrow(PHONE, GATEWAY, f"♪ {int(event.get('ms') or 0) / 1000:.1f} s of audio", "speech")
+
+
+def _sound(event: Event) -> Drawn:
+    yield Mark(PHONE, "hears something")
+
+
+def _error(event: Event) -> Drawn:
+    yield Mark(PHONE, str(event.get("detail", "")), "bad")
+
+
+# ── the gateway's log ───────────────────────────────────────────────────────────────────────────────
+
+
+def _call_started(event: Event) -> Drawn:
+    yield Mark(GATEWAY, f"call from {event.get('from')} to {event.get('to')}: channel {event.get('channel')}")
+
+
+def _call_refused(event: Event) -> Drawn:
+    yield Mark(GATEWAY, f"refused with {event.get('status')}: {event.get('why')}", "bad")
+
+
+def _hold_changed(event: Event) -> Drawn:
+    yield Mark(GATEWAY, f"the phone's hold: {event.get('hold')}")
+
+
+def _dtmf_received(event: Event) -> Drawn:
+    yield Mark(GATEWAY, f"digit {event.get('digit')}", "digit")
+
+
+def _digits_sending(event: Event) -> Drawn:
+    yield Mark(GATEWAY, f"sends digits {event.get('digits')}", "digit")
+
+
+def _bot_asked(event: Event) -> Drawn:
+    yield Arrow(GATEWAY, BOT, f"{event.get('bot_event')}{_in_short(event.get('data'))}", "bot")
+
+
+def _in_short(data: object) -> str:
+    if not isinstance(data, Mapping):
+        return ""
+    shown = [f"{key} {value}" for key, value in data.items() if isinstance(value, str | int | float) and value != ""]
+    return f" ({', '.join(shown)})" if shown else ""
+
+
+def _bot_replied(event: Event) -> Drawn:
+    replies = [reply for reply in event.get("replies") or [] if isinstance(reply, Mapping)]
+    ms = event.get("ms")
+    took = f" [{ms:.0f} ms]" if isinstance(ms, int | float) else ""
+    yield Arrow(BOT, GATEWAY, (", ".join(_reply(reply) for reply in replies) or "nothing to say") + took, "bot")
+
+
+def _reply(reply: Event) -> str:
+    name = str(reply.get("type"))
+    match name:
+        case "text":
+            return "text"  # in full when it is played
+        case "dtmf" | "gather":
+            most = reply.get("max", 1)
+            return "wait for a digit" if most == 1 else f"collect up to {most} digits"
+        case "sendDtmf":
+            return f"send {reply.get('digits')}"
+        case "pause":
+            return f"pause {reply.get('ms')} ms"
+        case _:
+            return name
+
+
+def _bot_failed(event: Event) -> Drawn:
+    yield Mark(BOT, f"{event.get('kind')}: {event.get('detail')}", "bad")
+
+
+def _playback_started(event: Event) -> Drawn:
+    spoken = [_item(item) for item in event.get("items") or [] if isinstance(item, Mapping)]
+    if spoken:
+        yield Arrow(GATEWAY, PHONE, " ".join(spoken), "speech")
+
+
+def _item(item: Event) -> str:
+    if "say" in item:
+        return f"“{item['say']}”"
+    if "prompt" in item:
+        return f"♪ {item['prompt']}"
+    if "url" in item:
+        return f"♪ {item['url']}"
+    return f"({item.get('silence')} ms of silence)"
+
+
+def _playback_ended(event: Event) -> Drawn:
+    if event.get("stopped"):
+        played = event.get("played_ms")
+        yield Mark(GATEWAY, f"stops speaking after {played} ms" if played is not None else "stops speaking")
+
+
+def _leg_hanging_up(event: Event) -> Drawn:
+    yield Mark(GATEWAY, f"hangs up: {event.get('cause')}")
+
+
+def _leg_rejecting(event: Event) -> Drawn:
+    yield Mark(GATEWAY, f"rejects with {event.get('status')}", "bad")
+
+
+def _call_ended(event: Event) -> Drawn:
+    yield Mark(GATEWAY, f"call ended by {event.get('ended_by')}: {event.get('cause')}")
+
+
+DRAWN: Final[dict[str, Callable[[Event], Drawn]]] = {
+    "sip": _sip,
+    "answered": _answered,
+    "digit-sent": _digit_sent,
+    "dtmf-received": _digit_heard,
+    "saying": _saying,
+    "playing": _playing,
+    "audio-started": _sound,
+    "error": _error,
+    "call.started": _call_started,
+    "call.refused": _call_refused,
+    "leg.hold_changed": _hold_changed,
+    "dtmf.received": _dtmf_received,
+    "digits.sending": _digits_sending,
+    "bot.asked": _bot_asked,
+    "bot.replied": _bot_replied,
+    "bot.failed": _bot_failed,
+    "fallback.started": lambda event: iter([Mark(GATEWAY, "gives up on the bot: plays the fallback", "bad")]),
+    "playback.started": _playback_started,
+    "playback.ended": _playback_ended,
+    "leg.hanging_up": _leg_hanging_up,
+    "leg.rejecting": _leg_rejecting,
+    "call.ended": _call_ended,
+}
+"""By the event's name. What is not here (leg.rang, leg.answered: the phone's SIP shows them) is not drawn."""

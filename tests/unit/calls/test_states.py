@@ -1,0 +1,36 @@
+"""The state tables."""
+
+import pytest
+
+from gateway.calls.errors import IllegalTransition
+from gateway.calls.states import (
+    CALL_TRANSITIONS,
+    LEG_TRANSITIONS,
+    CallState,
+    CallTrigger,
+    LegState,
+    LegTrigger,
+    advance,
+)
+
+
+def test_an_illegal_step_is_one_sentence_that_names_machine_state_and_trigger():
+    with pytest.raises(IllegalTransition, match="CallState in state 'ended' cannot take 'customer connected'"):
+        advance(CALL_TRANSITIONS, CallState.ENDED, CallTrigger.CONNECTED)
+
+
+@pytest.mark.parametrize("table,start,end", [
+    (CALL_TRANSITIONS, CallState.OFFERED, CallState.ENDED), (LEG_TRANSITIONS, LegState.OFFERED, LegState.ENDED),
+])  # fmt: skip
+def test_every_state_can_be_reached_and_left_for_the_end(table, start, end):
+    reached, before = {start}, set()
+    while reached != before:
+        before = set(reached)
+        reached |= {b for (a, _), b in table.items() if a in reached}
+    assert reached == set(type(start))
+    assert {a for a, _ in table} == set(type(start)) - {end}
+
+
+def test_every_live_leg_can_go_at_every_moment():
+    for state in set(LegState) - {LegState.ENDED}:
+        assert advance(LEG_TRANSITIONS, state, LegTrigger.GONE) is LegState.ENDED
