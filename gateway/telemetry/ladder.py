@@ -1,9 +1,9 @@
-"""Draws calls as a ladder (who sent what to whom, when) from the gateway's log lines and the phone's; for phone and demo.
+"""Draws calls as a ladder (who sent what to whom, when) from the log lines of gateway and phone; for phone and demo.
 
 Pure: an event (a dict as it stands in a JSON line) gives lines of text. Events that it does not know give none.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -104,7 +104,7 @@ class Ladder:
         return Text(line, style="bold")
 
     def _row(self, lane: int, content: Text) -> Text:
-        """The parties' life lines with something in one lane; the last lane's content may stand behind the last line."""
+        """The parties' life lines with something in one lane; behind the last life line is a lane too."""
         row = Text("│")
         for number in range(len(self._parties) - 1):
             if number == lane:
@@ -136,7 +136,9 @@ class Ladder:
         last = len(self._parties) - 1
         room = self._lane - 3 if mark.party < last else 24
         rows = _wrapped(clean(mark.text)[:_LONGEST_LABEL], room)
-        return [self._row(mark.party, Text((" · " if n == 0 else "   ") + row, style=style)) for n, row in enumerate(rows)]
+        return [
+            self._row(mark.party, Text((" · " if n == 0 else "   ") + row, style=style)) for n, row in enumerate(rows)
+        ]
 
 
 def _wrapped(text: str, room: int) -> list[str]:
@@ -187,5 +189,3 @@ def _phone_ending(ended: Event, answered: Event | None) -> Text:
         how = {"phone": "given up", "network": "failed"}.get(str(ended.get("by")), "refused")
         return Text(f"call {how}: {status}{why}", style=_STYLES["bad"])
     return Text(f"call ended by the {clean(ended.get('by'))}{why}, after {at(ended) - at(answered):.1f} s")
-
-

@@ -1,0 +1,170 @@
+"""The composition root: settings and dialplan in, a running gateway out; the one file that knows every adapter. Used by cli.py."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import aiohttp
+from ulid import ULID
+
+from gateway.api.http import HttpServer
+from gateway.bots.builtin import AnnounceBot, EchoBot, ReceptionBot
+from gateway.bots.webhook import WebhookBot, open_session
+from gateway.calls.errors import SoundError
+from gateway.calls.model import LegId
+from gateway.dialplan.routing import trunk_of
+from gateway.dialplan.schema import BuiltinBot, Channel, Dialplan, WebhookBot as WebhookPlan
+from gateway.engine.call import World
+from gateway.engine.engine import Engine
+from gateway.engine.ports import Bot
+from gateway.engine.running import Running, policy
+from gateway.settings import Settings
+from gateway.sip.endpoint import Endpoint, SipSettings
+from gateway.sip.legs import SipLegs
+from gateway.sip.media import SipBridge
+from gateway.sip.trunk import DtmfMode, TrunkLookup, TrunkSpec
+from gateway.speech.sounds import SoundLibrary
+from gateway.telemetry import log as logging
+from gateway.telemetry.log import get_logger
+
+log = get_logger(__name__)
+
+
+def wall_clock() -> Callable[[], float]:
+    """Seconds since the epoch that never go back: an NTP step during a call changes no duration."""
+    offset = time.time() - time.monotonic()
+    return lambda: time.monotonic() + offset
+
+
+class Gateway:
+    """One node: made from settings and a plan, started once, stopped once."""
+
+    def __init__(self, settings: Settings, plan: Dialplan) -> None:
+        self._settings, self._plan = settings, plan
+        self._sounds = SoundLibrary(
+            media=settings.media.folder,
+            clock_rate=settings.media.clock_rate,
+            cache=settings.cache,
+            fetch_allow=settings.security.fetch_allow,
+        )
+        self._endpoint = Endpoint(_sip_settings(settings))
+        bridge = SipBridge(self._endpoint, self._sounds.music)
+        self._legs = SipLegs(self._endpoint, bridge, _trunk_lookup(plan), lambda: LegId(f"leg_{ULID()}"))
+        self._world = World(self._legs, bridge, self._sounds, wall_clock())
+        self._session: aiohttp.ClientSession | None = None
+        self._engine: Engine | None = None
+        self._http: HttpServer | None = None
+
+    async def start(self) -> str:
+        """Take calls; the line that says so. Raises OSError (an address is taken) or SoundError (media is missing)."""
+        await self._sounds.preload()
+        self._session = open_session()
+        self._engine = Engine(_running(self._plan, self._session), self._world, self._settings.limits.calls)
+        self._http = HttpServer(str(self._settings.api.bind), self._held, lambda: not self.engine.live.draining)
+        await self._engine.start()
+        url = await self._http.start()
+        bind = self._settings.sip.bind
+        return f"ready sip=udp:{bind}:{self._endpoint.udp_port},tcp:{bind}:{self._endpoint.tcp_port} api={url}"
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of a started gateway."""
+        if self._engine is None:
+            raise RuntimeError("the gateway is not started")
+        return self._engine
+
+    async def stop(self) -> None:
+        """End what is left and release everything; safe after a start that failed half-way."""
+        if self._engine is not None:
+            await self._engine.stop()
+        else:
+            await self._sounds.close()
+        if self._http is not None:
+            await self._http.stop()
+        if self._session is not None:
+            await self._session.close()
+
+    def _held(self) -> Mapping[str, int]:
+        live = self.engine.live
+        return {
+            "calls": len(live.calls),
+            "finishing": len(live.finishing),
+            "timers": sum(call.timers for call in live.calls.values()),
+            **self._legs.counts(),
+        }
+
+
+async def run(settings: Settings, plan: Dialplan, say: Callable[[str], None]) -> int:
+    """Run a gateway until SIGTERM or Ctrl-C; `say` takes the one line for stdout. Returns the exit code.
+
+    The first signal drains: live calls go on, new ones get 503. A second one ends the live calls too.
+    """
+    logging.configure(settings.log.format, settings.log.level, mask=settings.log.mask)
+    gateway = Gateway(settings, plan)
+    stop, now = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: now.set() if stop.is_set() else stop.set())
+    try:
+        say(await gateway.start())
+        await stop.wait()
+        log.info("gateway.draining", calls=len(gateway.engine.live.calls))
+        drain = asyncio.create_task(gateway.engine.drain(settings.drain_timeout_s))
+        hurry = asyncio.create_task(now.wait())
+        await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (drain, hurry):
+            task.cancel()
+    except (OSError, SoundError) as error:
+        log.error("gateway.cannot_start", detail=str(error))
+        return 1
+    finally:
+        await gateway.stop()
+    log.info("gateway.stopped")
+    return 0
+
+
+# ── The plan, made ready ────────────────────────────────────────────────────────────────────────────
+
+
+def _running(plan: Dialplan, session: aiohttp.ClientSession) -> Running:
+    policies = {name: policy(name, channel) for name, channel in plan.channels.items()}
+    bots = {name: _bot(channel, session) for name, channel in plan.channels.items()}
+    return Running(plan, policies, bots, AnnounceBot)
+
+
+def _bot(channel: Channel, session: aiohttp.ClientSession) -> Bot:
+    match channel.bot:
+        case WebhookPlan():
+            secrets = [channel.bot.secret.reveal()] if channel.bot.secret else []
+            return WebhookBot(channel.bot.url, secrets, channel.bot.timeout_s, session)
+        case BuiltinBot():
+            return ReceptionBot() if channel.bot.name == "reception" else EchoBot()
+        case _:
+            raise NotImplementedError(f"bot type {channel.bot.type}")  # refused when the plan was read
+
+
+def _sip_settings(settings: Settings) -> SipSettings:
+    sip = settings.sip
+    return SipSettings(
+        bind=sip.bind,
+        udp_port=sip.udp_port,
+        tcp_port=sip.tcp_port,
+        clock_rate=settings.media.clock_rate,
+        rtp_ports=(sip.rtp_ports.first, sip.rtp_ports.last),
+    )
+
+
+def _trunk_lookup(plan: Dialplan) -> TrunkLookup:
+    specs = {
+        name: TrunkSpec(name, trunk.codecs, DtmfMode(trunk.dtmf), trunk.headers.to_bot)
+        for name, trunk in plan.trunks.items()
+    }
+
+    @lru_cache(maxsize=4096)  # a carrier calls from few addresses, many times a second
+    def lookup(address: str, transport: str, port: int) -> TrunkSpec | None:
+        name = trunk_of(plan, address, transport, port)
+        return specs[name] if name is not None else None
+
+    return lookup

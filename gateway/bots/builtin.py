@@ -1,0 +1,172 @@
+"""Bots that need no network: the demo's reception, an echo of keys, an announcement; made by app, asked by engine."""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias, assert_never
+
+from pydantic import JsonValue
+
+from gateway.calls.commands import AskBot, BotEventName
+from gateway.calls.model import Spoken
+from gateway.calls.replies import BotResponse, response
+
+_Reply: TypeAlias = dict[str, JsonValue]
+
+_NOTHING: Final = BotResponse()
+_ANSWER: Final = response([{"type": "answer"}])
+_ONE_KEY: Final[_Reply] = {"type": "dtmf", "max": 1, "finishOn": ""}
+_PATIENCE: Final = 2
+"""How often a silent customer is asked again."""
+
+
+def _text(words: str) -> _Reply:
+    return {"type": "text", "text": words}
+
+
+def _goodbye(reason: str) -> BotResponse:
+    return response([_text("Goodbye."), {"type": "hangup", "reason": reason}])
+
+
+def _spoken(keys: str) -> str:
+    """Keys as one says them."""
+    return " ".join({"*": "star", "#": "hash"}.get(key, key) for key in keys)
+
+
+class ReceptionBot:
+    """The demo: greets, offers a menu, takes a customer number and reads it back, and says goodbye.
+
+    It remembers one thing per call, whether it asked for the number, and forgets it at `hangup`.
+    """
+
+    _MENU = "For opening hours press 1, to leave your customer number press 2, to hear this again press 3, or 9 to end."
+    _NUMBER = "Please enter your four digit customer number, then hash."
+    _HOURS = "We are open Monday to Friday, from nine to five."
+    _DIGITS = 4
+
+    def __init__(self) -> None:
+        self._asked_for_number: set[JsonValue] = set()
+
+    async def ask(self, ask: AskBot, event_id: str, at: str) -> BotResponse:
+        """Never fails."""
+        call_id = ask.call.get("id")
+        match ask.event:
+            case BotEventName.OFFERED:
+                return _ANSWER
+            case BotEventName.START:
+                self._asked_for_number.discard(call_id)
+                return self._menu("Welcome to Switchhook.")
+            case BotEventName.DTMF if call_id in self._asked_for_number:
+                return self._number(call_id, str(ask.data.get("digits", "")))
+            case BotEventName.DTMF:
+                return self._choice(call_id, str(ask.data.get("digits", "")))
+            case BotEventName.NO_INPUT:
+                return self._again(call_id, ask.data.get("count"))
+            case BotEventName.BARGE_IN:
+                return _NOTHING
+            case BotEventName.HANGUP:
+                self._asked_for_number.discard(call_id)
+                return _NOTHING
+            case _:
+                assert_never(ask.event)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls it remembers something of."""
+        return len(self._asked_for_number)
+
+    def _menu(self, first: str = "") -> BotResponse:
+        return response([_text(f"{first} {self._MENU}".lstrip()), _ONE_KEY])
+
+    def _choice(self, call_id: JsonValue, key: str) -> BotResponse:
+        match key:
+            case "1":
+                return self._menu(self._HOURS)
+            case "2":
+                return self._ask_for_number(call_id)
+            case "3" | "":
+                return self._menu()
+            case "9" | "#":
+                return _goodbye("goodbye")
+            case _:
+                return self._menu(f"Sorry, {_spoken(key)} is not on the menu.")
+
+    def _ask_for_number(self, call_id: JsonValue, first: str = "") -> BotResponse:
+        self._asked_for_number.add(call_id)
+        # One digit more than wanted: with just as many, the # would come after the collection, as a key of the menu.
+        collect: _Reply = {"type": "dtmf", "max": self._DIGITS + 1, "finishOn": "#"}
+        return response([_text(f"{first} {self._NUMBER}".lstrip()), collect])
+
+    def _number(self, call_id: JsonValue, digits: str) -> BotResponse:
+        if len(digits) != self._DIGITS or not digits.isdecimal():
+            return self._ask_for_number(call_id, "Sorry, that is not a customer number.")
+        self._asked_for_number.discard(call_id)
+        thanks = f"Thank you. Your number is {_spoken(digits)}."
+        return response(
+            [{"type": "tag", "data": {"customerNumber": digits}}, _text(f"{thanks} {self._MENU}"), _ONE_KEY]
+        )
+
+    def _again(self, call_id: JsonValue, count: JsonValue) -> BotResponse:
+        if isinstance(count, int) and count > _PATIENCE:
+            return _goodbye("no input")
+        if call_id in self._asked_for_number:
+            return self._ask_for_number(call_id)
+        return self._menu("Are you still there?")
+
+
+class EchoBot:
+    """Says each key that is pressed; star hangs up. Keeps nothing, collects nothing: digits come one at a time."""
+
+    async def ask(self, ask: AskBot, event_id: str, at: str) -> BotResponse:
+        """Never fails."""
+        match ask.event:
+            case BotEventName.OFFERED:
+                return _ANSWER
+            case BotEventName.START:
+                return response([_text("Press a key, and I say which. Star ends the call.")])
+            case BotEventName.DTMF if "*" in str(ask.data.get("digits", "")):
+                return _goodbye("goodbye")
+            case BotEventName.DTMF:
+                return response([_text(f"You pressed {_spoken(str(ask.data.get('digits', '')))}.")])
+            case BotEventName.NO_INPUT:
+                count = ask.data.get("count")
+                silent = isinstance(count, int) and count > _PATIENCE
+                return _goodbye("no input") if silent else response([_text("Press a key.")])
+            case BotEventName.BARGE_IN | BotEventName.HANGUP:
+                return _NOTHING
+            case _:
+                assert_never(ask.event)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+class AnnounceBot:
+    """Plays one thing to its end and hangs up: what the engine makes of `otherwise: {prompt: closed}`.
+
+    Raises BotError for a text or a prompt's name that no bot could say either.
+    """
+
+    def __init__(self, spoken: Spoken) -> None:
+        words = _text(spoken.text) if spoken.text is not None else {"type": "audio", "prompt": spoken.prompt}
+        self._announcement = response([words | {"bargeIn": False}, {"type": "hangup", "reason": "announcement"}])
+
+    async def ask(self, ask: AskBot, event_id: str, at: str) -> BotResponse:
+        """Never fails."""
+        match ask.event:
+            case BotEventName.OFFERED:
+                return _ANSWER
+            case BotEventName.START:
+                return self._announcement
+            case BotEventName.DTMF | BotEventName.NO_INPUT | BotEventName.BARGE_IN | BotEventName.HANGUP:
+                return _NOTHING
+            case _:
+                assert_never(ask.event)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+BUILTIN: Final[dict[str, Callable[[], ReceptionBot | EchoBot]]] = {"reception": ReceptionBot, "echo": EchoBot}
+"""By the name that a channel's `bot: {type: builtin, name: …}` gives."""

@@ -1,0 +1,241 @@
+"""The process's one PJSIP endpoint: settings, transports, codecs, orderly end; used by legs.py, media.py, phone.py."""
+
+import ctypes
+import functools
+import gc
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, ParamSpec, TypeVar
+
+import pjsua2 as pj
+import structlog
+
+from gateway.sip.thread import EndpointStopped, PjThread
+
+__all__ = ["Endpoint", "EndpointStopped", "SipSettings", "callback", "reason_of"]
+
+log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_SYSTEM_ERRORS: Final = 120_000  # PJ_ERRNO_START_SYS: PJSIP's status for errno + this
+_LONGEST_GOODBYE: Final = 2.0
+_RTCP_PORTS: Final = 2  # RTP on the even port, RTCP on the odd one
+
+_the_only_one: Final = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class SipSettings:
+    """What the endpoint is told at the start. A port of 0 is any free one, None is no such transport."""
+
+    bind: str = "0.0.0.0"
+    udp_port: int | None = 5060
+    tcp_port: int | None = 5060
+    public_address: str = ""
+    """The address that peers see, if it is another than `bind` (NAT with fixed forwarding)."""
+    clock_rate: int = 8000
+    rtp_ports: tuple[int, int] = (10_000, 30_000)
+    codecs: tuple[str, ...] = ("PCMU", "PCMA", "G722", "opus", "G729")
+    """Best first; what is not named is switched off."""
+    max_calls: int = 1200
+    user_agent: str = "Switchhook/0.1.0"
+    trace_file: str = ""
+    """Every SIP message is written here when it is not empty."""
+
+
+def callback(fn: Callable[P, T]) -> Callable[P, T | None]:
+    """Decorate a method that PJSIP calls: whatever it raises is logged and goes no further.
+
+    An exception that reaches SWIG's director code is printed and lost at best, and ends the process at worst
+    (pjsip.md, What bites).
+    """
+
+    @functools.wraps(fn)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T | None:
+        try:
+            return fn(*args, **kwargs)
+        except BaseException as error:
+            log.error("sip.callback_error", where=fn.__qualname__, detail=reason_of(error), exc_info=error)
+            return None
+
+    return guarded
+
+
+def reason_of(error: BaseException) -> str:
+    """What a PJSIP error says; its text is not in str(error)."""
+    if isinstance(error, pj.Error):
+        return str(error.info())
+    return f"{type(error).__name__}: {error}"
+
+
+class _Complaints(pj.LogWriter):  # type: ignore[misc]
+    """PJSIP's warnings and errors, at most 10 a second: what comes off the wire can cause them at will."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = 0
+        self._count = 0
+
+    def write(self, entry: Any) -> None:
+        try:
+            second = int(time.monotonic())
+            if second != self._second:
+                self._second, self._count = second, 0
+            self._count += 1
+            if self._count <= 10:
+                log.info("pjsip.complaint", severity=entry.level, text=entry.msg.strip()[:300])
+        except BaseException:  # noqa: BLE001, S110 - called from C++, and there is no log left to tell
+            pass
+
+
+class Endpoint:
+    """Start it, hand it work with `submit` or `run`, stop it. One per process at a time: PJSIP has global state."""
+
+    def __init__(self, settings: SipSettings) -> None:
+        self.settings = settings
+        self.udp_port: int | None = None
+        self.tcp_port: int | None = None
+        self.thread = PjThread()
+        self.submit = self.thread.submit
+        self.run = self.thread.run
+        self.emit = self.thread.emit
+        self.later = self.thread.later
+        self.bury = self.thread.bury
+        self._pj: Any = None
+        self._farewells: list[tuple[Callable[[], object], Callable[[], bool], Callable[[], object]]] = []
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when an address cannot be had."""
+        await self.thread.start(self._set_up, self._tear_down)
+
+    async def stop(self) -> None:
+        """End everything in order (at most some 2 s); safe to call twice."""
+        await self.thread.stop()
+
+    def at_stop(self, hang_up: Callable[[], object], gone: Callable[[], bool], release: Callable[[], object]) -> None:
+        """What to do when the end comes, in the PJSIP thread: `hang_up`, wait for `gone`, `release` all pj objects."""
+        self._farewells.append((hang_up, gone, release))
+
+    def account(self, id_uri: str) -> Any:
+        """An AccountConfig with our media settings, for the PJSIP thread."""
+        low, high = self.settings.rtp_ports
+        config = pj.AccountConfig()
+        config.idUri = id_uri
+        config.regConfig.registerOnAdd = False
+        config.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL
+        config.callConfig.prackUse = pj.PJSUA_100REL_NOT_USED
+        config.mwiConfig.enabled = False
+        config.presConfig.publishEnabled = False
+        config.natConfig.sipOutboundUse = 0
+        config.natConfig.contactRewriteUse = 0
+        config.natConfig.viaRewriteUse = 0
+        config.natConfig.sdpNatRewriteUse = 0
+        media = config.mediaConfig
+        media.ipv6Use = pj.PJSUA_IPV6_DISABLED
+        media.lockCodecEnabled = False  # no re-INVITE of ours to narrow the codecs down: the first one counts
+        media.streamKaEnabled = False
+        transport = media.transportConfig
+        transport.port = low
+        transport.portRange = max(_RTCP_PORTS, high - low)
+        transport.randomizePort = True  # in order, PJSUA gives up after 100 busy ports
+        transport.boundAddress = "" if self.settings.bind == "0.0.0.0" else self.settings.bind
+        transport.publicAddress = self.settings.public_address
+        return config
+
+    # ── in the PJSIP thread ─────────────────────────────────────────────────────────────────────────
+
+    def _set_up(self) -> tuple[int, Callable[[], object]]:
+        if not _the_only_one.acquire(blocking=False):  # a second constructor would abort the process
+            raise RuntimeError("one PJSIP endpoint per process at a time")
+        ctypes.CDLL(pj._pjsua2.__file__).pj_log_set_level(2)  # until libInit, PJLIB logs to stdout, which is not ours
+        self._pj = pj.Endpoint()  # no local name for it: the traceback of a failed start would keep it alive
+        self._pj.libCreate()
+        self._pj.libInit(self._config())
+        try:
+            self.udp_port = self._listen(pj.PJSIP_TRANSPORT_UDP, self.settings.udp_port)
+            self.tcp_port = self._listen(pj.PJSIP_TRANSPORT_TCP, self.settings.tcp_port)
+        except pj.Error as error:
+            number = error.status - _SYSTEM_ERRORS
+            raise OSError(number if 0 < number < 1000 else 0, f"cannot listen: {reason_of(error)}") from None
+        self._pj.libStart()
+        self._pj.audDevManager().setNullDev()  # its clock thread drives the bridge
+        self._rank_codecs()
+        # The handle is a pointer to PJSIP's epoll descriptor (ioqueue_epoll.c, pj_ioqueue_get_os_handle).
+        fd = ctypes.c_int.from_address(int(self._pj.libGetSipIoqueueHandle())).value
+        return fd, functools.partial(self._pj.libHandleEvents, 0)
+
+    def _config(self) -> Any:
+        settings = self.settings
+        config = pj.EpConfig()
+        ua, media, logs = config.uaConfig, config.medConfig, config.logConfig
+        ua.threadCnt = 0
+        ua.mainThreadOnly = True
+        ua.maxCalls = settings.max_calls
+        ua.userAgent = settings.user_agent
+        ua.natTypeInSdp = 0
+        ua.mwiUnsolicitedEnabled = False
+        ua.noRefersub = False
+        media.clockRate = media.sndClockRate = settings.clock_rate
+        media.channelCount = 1
+        media.audioFramePtime = 20
+        media.quality = 4  # above: large resampling filters, five times the CPU of a whole leg
+        media.maxMediaPorts = 2 * settings.max_calls + 64  # each port holds 8 bytes for each other one
+        media.hasIoqueue = True
+        media.threadCnt = 1
+        media.noVad = True
+        media.ecTailLen = 0
+        media.jbMax = 200
+        media.sndAutoCloseTime = -1
+        logs.level = 4 if settings.trace_file else 2
+        logs.msgLogging = int(bool(settings.trace_file))
+        logs.filename = settings.trace_file
+        logs.consoleLevel = 2  # = what reaches the writer; level 3 and more would crowd digits out of the job queue
+        writer = _Complaints()
+        logs.writer = writer.__disown__()  # libDestroy deletes it
+        return config
+
+    def _listen(self, kind: int, port: int | None) -> int | None:
+        if port is None:
+            return None
+        transport = pj.TransportConfig()
+        transport.port = port
+        if self.settings.bind != "0.0.0.0":
+            transport.boundAddress = self.settings.bind
+        transport.publicAddress = self.settings.public_address
+        number = self._pj.transportCreate(kind, transport)
+        address: str = self._pj.transportGetInfo(number).localAddress
+        return int(address.rpartition(":")[2])
+
+    def _rank_codecs(self) -> None:
+        wanted = [name.lower() for name in self.settings.codecs]
+        for codec in self._pj.codecEnum2():
+            name = codec.codecId.partition("/")[0].lower()
+            self._pj.codecSetPriority(codec.codecId, 255 - wanted.index(name) if name in wanted else 0)
+
+    def _tear_down(self) -> None:
+        if self._pj is None:
+            return
+        for hang_up, _, _ in self._farewells:
+            self._quietly(hang_up)
+        deadline = time.monotonic() + _LONGEST_GOODBYE
+        while time.monotonic() < deadline and not all(gone() for _, gone, _ in self._farewells):
+            self.thread.turn()
+        for _, _, release in self._farewells:
+            self._quietly(release)
+        self.thread.turn(0.0)
+        self.thread.turn(0.0)
+        gc.collect()  # pj objects that are left must die before the library, in this thread
+        self._quietly(lambda: self._pj.libDestroy(pj.PJSUA_DESTROY_NO_RX_MSG))  # else it sleeps for a second
+        self._pj = None
+        gc.collect()
+        _the_only_one.release()
+
+    @staticmethod
+    def _quietly(fn: Callable[[], object]) -> None:
+        try:
+            fn()
+        except BaseException as error:  # noqa: BLE001 - the end goes on
+            log.warning("sip.stop_error", where=getattr(fn, "__qualname__", repr(fn)), detail=reason_of(error))

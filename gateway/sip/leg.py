@@ -1,0 +1,327 @@
+"""One SIP dialog of ours with its PJSIP callbacks; legs.py makes them, and everything here runs in the PJSIP thread."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import pjsua2 as pj
+import structlog
+
+from gateway.calls import causes
+from gateway.calls.causes import Cause, Reason, Result
+from gateway.calls.events import DigitsSent, DtmfReceived, LegAnswered, LegEnded, LegEvent, LegHoldChanged
+from gateway.calls.headers import check_header
+from gateway.calls.model import LegId, PeerHold
+from gateway.sip import headers
+from gateway.sip.endpoint import callback, reason_of
+from gateway.sip.sdp import keep_codecs
+from gateway.sip.trunk import DtmfMode, TrunkSpec
+
+log = structlog.get_logger(__name__)
+
+_DIGITS: Final = frozenset("0123456789*#ABCD")
+_PAUSES: Final = {"w": 0.5, "W": 1.0}
+_DIGIT_GAP: Final = 0.1
+_SAME_PRESS: Final = 0.4
+"""A digit that comes again within so long by the other way (RFC 4733 and INFO) is the same key press."""
+_SILENCE: Final = 30.0
+_SILENCE_AT_FIRST: Final = 60.0
+_DECIDED: Final = frozenset({Reason.NORMAL, Reason.DECLINED, Reason.CANCELLED, Reason.TRANSFERRED})
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class LegHost(Protocol):
+    """What a leg needs of legs.SipLegs."""
+
+    def emit(self, event: LegEvent) -> None:
+        """Give an event to the engine."""
+
+    def later(self, seconds: float, fn: Callable[[], object]) -> None:
+        """Call `fn` in this thread after so long."""
+
+    def media_changed(self, leg_id: LegId, audio: Any) -> None:
+        """The leg's place in the bridge is new (None: it has none now)."""
+
+    def gone(self, leg: "Leg") -> None:
+        """The leg has ended: forget it."""
+
+
+class Leg(pj.Call):  # type: ignore[misc]
+    """An inbound dialog. Its methods do nothing once it has ended."""
+
+    def __init__(self, account: Any, call_id: int, leg_id: LegId, trunk: TrunkSpec | None, host: LegHost) -> None:
+        super().__init__(account, call_id)
+        self.leg_id = leg_id
+        self.trunk = trunk or TrunkSpec("")
+        self.look_at_offer = False
+        """Whether the first offer may ask for less than media both ways."""
+        self._host = host
+        self._offered = trunk is not None
+        self._answered = False
+        self._connected = False
+        self._ended = False
+        self._release: tuple[Cause, int, bool] | None = None
+        self._hold = PeerHold.NONE
+        self._hears_peer = True
+        self._stream = 0
+        self._packets = 0
+        self._heard_at = 0.0
+        self._last_digit = ("", -1, 0.0)
+        self._keys: deque[str] = deque()
+        self._dialling = False
+        self._digit_ms = 0
+
+    # ── orders ──────────────────────────────────────────────────────────────────────────────────────
+
+    def ring(self) -> None:
+        """180, without headers of ours: PJSIP would repeat them in the 200."""
+        self._respond(pj.PJSIP_SC_RINGING)
+
+    def accept(self) -> None:
+        """200."""
+        if not self._answered:
+            self._answered = True
+            self._respond(pj.PJSIP_SC_OK)
+
+    def release(
+        self, cause: Cause, extra: Headers = (), *, status: int = 0, phrase: str = "", by_peer: bool = False
+    ) -> None:
+        """BYE, or a final failure while unanswered; LegEnded is emitted before this returns."""
+        if self._ended or self._release is not None:
+            return
+        status = status or (603 if cause.reason in _DECIDED else 480)
+        self._release = (cause, status, by_peer)
+        order = self._order(0 if self._answered else status, (("Reason", causes.reason_header(cause)), *extra))
+        order.reason = "".join(char for char in phrase if char.isprintable())[:100]
+        try:
+            self.hangup(order)
+        except pj.Error as error:
+            log.warning("leg.hangup_failed", leg_id=self.leg_id, detail=reason_of(error))
+        if not self._ended:  # PJSUA reports the end from within hangup, unless its media is not there yet
+            self._host.later(0.5, self._end_anyway)
+
+    def redirect(self, contacts: tuple[str, ...]) -> None:
+        """302 (RFC 3261 §21.3.3); the caller's side dials on."""
+        if self._ended or self._answered or self._release is not None:
+            return
+        self._release = (Cause(Result.BOT, Reason.TRANSFERRED), 302, False)
+        value = ", ".join(f"<{contact}>" for contact in contacts if not set(contact) & set("<>\r\n\0"))
+        try:
+            self.answer(self._order(302, (("Contact", value),), checked=True))
+        except pj.Error as error:
+            log.warning("leg.redirect_failed", leg_id=self.leg_id, detail=reason_of(error))
+            self._release = None
+            self.release(causes.PROTOCOL_ERROR, status=500)
+
+    def send_digits(self, digits: str, duration_ms: int) -> None:
+        """One after the other; a second order waits for the first."""
+        self._digit_ms = min(max(duration_ms, 40), 6000)
+        self._keys.extend(key for key in digits if key in _PAUSES or key.upper() in _DIGITS)
+        self._keys.append("")
+        if not self._dialling:
+            self._dialling = True
+            self._next_key()
+
+    def check_media(self, now: float) -> None:
+        """The RTP watchdog: hang up when the peer has sent nothing for too long although it should."""
+        if not self._connected or self._ended:
+            return
+        if self._hold is not PeerHold.NONE or not self._hears_peer:
+            self._heard_at = now
+            return
+        packets = self.getStreamStat(self._stream).rtcp.rxStat.pkt
+        if packets != self._packets:
+            self._packets, self._heard_at = packets, now
+        elif now - self._heard_at > (_SILENCE if packets else _SILENCE_AT_FIRST):
+            self.release(causes.MEDIA_TIMEOUT, by_peer=True)
+
+    # ── PJSIP's callbacks ───────────────────────────────────────────────────────────────────────────
+
+    @callback
+    def onCallState(self, prm: Any) -> None:
+        if self._ended:
+            return
+        if not self.isActive():
+            self._end(prm.e)
+        elif self._answered and not self._connected and prm.e.type == pj.PJSIP_EVENT_RX_MSG:  # the ACK
+            self._connected = True
+            self._heard_at = time.monotonic()
+            self._host.emit(LegAnswered(self.leg_id, self._codec()))
+            if self._hold is not PeerHold.NONE:
+                self._host.emit(LegHoldChanged(self.leg_id, self._hold))
+
+    @callback
+    def onCallMediaState(self, prm: Any) -> None:
+        if self._ended or self._release is not None:
+            return
+        try:
+            audio = self.getAudioMedia(-1)
+        except pj.Error:  # inactive: the leg has no slot in the bridge for now
+            audio = None
+        self._host.media_changed(self.leg_id, audio)
+        if self._connected or self.look_at_offer or audio is None:
+            self._look_at_hold()
+
+    @callback
+    def onCallSdpCreated(self, prm: Any) -> None:
+        if self.trunk.codecs:
+            before = prm.sdp.wholeSdp
+            after = keep_codecs(before, self.trunk.codecs)
+            if after != before:
+                prm.sdp.wholeSdp = after
+
+    @callback
+    def onDtmfDigit(self, prm: Any) -> None:
+        digit, way, now = prm.digit.upper(), prm.method, time.monotonic()
+        last, last_way, at = self._last_digit
+        if self._ended or digit not in _DIGITS:
+            return
+        self._last_digit = (digit, way, now)
+        if digit == last and way != last_way and now - at < _SAME_PRESS:
+            self._last_digit = ("", -1, 0.0)
+            return
+        self._host.emit(DtmfReceived(self.leg_id, digit))
+
+    @callback
+    def onCallTransferRequest(self, prm: Any) -> None:
+        prm.statusCode = pj.PJSIP_SC_DECLINE  # 202, the default, would dial whatever Refer-To says
+
+    @callback
+    def onCallReplaceRequest(self, prm: Any) -> None:
+        prm.statusCode = pj.PJSIP_SC_DECLINE  # 200, the default, would hand the call to whoever knows its tags
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _respond(self, status: int) -> None:
+        if self._ended or self._release is not None:
+            return
+        try:
+            self.answer(self._order(status))
+        except pj.Error as error:
+            log.warning("leg.answer_failed", leg_id=self.leg_id, status=status, detail=reason_of(error))
+            if status >= 200:
+                self._answered = False
+                self.release(causes.PROTOCOL_ERROR, status=500)
+
+    @staticmethod
+    def _order(status: int, extra: Headers = (), *, checked: bool = False) -> Any:
+        order = pj.CallOpParam(True)
+        order.statusCode = status
+        order.opt.audioCount = 1
+        order.opt.videoCount = 0
+        order.opt.textCount = 0
+        for name, value in extra:
+            if not checked:
+                try:
+                    check_header(name, value)
+                except ValueError as error:  # the core checks first; what a bug lets through must not reach the wire
+                    log.warning("leg.header_refused", detail=str(error))
+                    continue
+            header = pj.SipHeader()
+            header.hName, header.hValue = name, value
+            order.txOption.headers.append(header)
+        return order
+
+    def _codec(self) -> str:
+        try:
+            return str(self.getStreamInfo(self._stream).codecName)
+        except pj.Error:  # the answer in the ACK was none: PJSIP hangs up in a moment
+            return ""
+
+    def _look_at_hold(self) -> None:
+        direction, status = 0, None
+        for media in self.getInfo().media:
+            if media.type == pj.PJMEDIA_TYPE_AUDIO:
+                direction, status, self._stream = media.dir, media.status, media.index
+                break
+        self._hears_peer = bool(direction & pj.PJMEDIA_DIR_DECODING)
+        if direction & pj.PJMEDIA_DIR_ENCODING and status != pj.PJSUA_CALL_MEDIA_NONE:
+            hold = PeerHold.NONE
+        else:
+            hold = PeerHold.SENDONLY if self._hears_peer else PeerHold.INACTIVE
+        if hold is not self._hold:
+            self._hold = hold
+            self._heard_at = time.monotonic()
+            if self._connected:
+                self._host.emit(LegHoldChanged(self.leg_id, hold))
+
+    def _next_key(self) -> None:
+        if self._ended or not self._keys:
+            self._dialling = False
+            return
+        key = self._keys.popleft()
+        wait = _PAUSES.get(key, 0.0)
+        if not key:
+            self._host.emit(DigitsSent(self.leg_id))
+        elif not wait:
+            self._send_key(key.upper())
+            wait = self._digit_ms / 1000 + _DIGIT_GAP
+        self._host.later(wait, self._next_key)
+
+    def _send_key(self, key: str) -> None:
+        order = pj.CallSendDtmfParam()
+        order.digits, order.duration = key, self._digit_ms
+        ways = [pj.PJSUA_DTMF_METHOD_RFC2833, pj.PJSUA_DTMF_METHOD_SIP_INFO]
+        if self.trunk.dtmf is not DtmfMode.AUTO:
+            ways = ways[:1] if self.trunk.dtmf is DtmfMode.RFC4733 else ways[1:]
+        for way in ways:
+            order.method = way
+            try:
+                self.sendDtmf(order)
+            except pj.Error as error:  # no telephone-event in the peer's SDP, or no media
+                log.debug("leg.digit_not_sent", leg_id=self.leg_id, detail=reason_of(error))
+            else:
+                return
+
+    def _end_anyway(self) -> None:
+        if not self._ended:
+            self._end(None)
+
+    def _end(self, event: Any) -> None:
+        self._ended = True
+        cause, status, q850, by_peer = self._why(event)
+        for _ in range(self._keys.count("")):
+            self._host.emit(DigitsSent(self.leg_id))
+        self._keys.clear()
+        if self._offered:
+            self._host.emit(LegEnded(self.leg_id, cause, status, q850, by_peer))
+        self._host.gone(self)
+
+    def _why(self, event: Any) -> tuple[Cause, int, int | None, bool]:
+        """(cause, final status of the INVITE, Q.850 cause, by the peer) of the end."""
+        if self._release is not None:
+            cause, status, by_peer = self._release
+            return cause, 200 if self._answered else status, causes.q850_of(cause), by_peer
+        text = _received(event)
+        if text.startswith("BYE "):
+            cause, q850 = causes.of_bye(_reasons(text))
+            if not self._answered:  # RFC 3261 §15.1.2: a BYE ends an early dialog too
+                return causes.CANCELLED, 487, q850, True
+            return cause, 200, q850, True
+        if self._answered and not self._connected and not text:
+            return causes.NO_ACK, 200, None, True
+        status = int(self.getInfo().lastStatusCode)
+        if self._connected:  # a timer of PJSIP, or the transport, gave the dialog up
+            return causes.of_status(status, Result.CARRIER), 200, None, True
+        if status == 487:
+            return causes.CANCELLED, 487, None, True
+        by_caller = status in (415, 488, 606)
+        return causes.of_status(status, Result.CALLER if by_caller else Result.GATEWAY), status, None, False
+
+
+def _received(event: Any) -> str:
+    """The message that ended it, or ""."""
+    if event is not None and event.type == pj.PJSIP_EVENT_TSX_STATE:
+        change = event.body.tsxState
+        if change.type == pj.PJSIP_EVENT_RX_MSG:
+            return str(change.src.rdata.wholeMsg)
+    return ""
+
+
+def _reasons(text: str) -> list[causes.ReasonHeader]:
+    try:
+        return headers.reasons(headers.parse_message(text))
+    except headers.MessageError:
+        return []

@@ -1,0 +1,202 @@
+"""The engine's Legs port on PJSIP: one account for all IP trunks, INVITEs in, orders to legs; made by app.py."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import pjsua2 as pj
+import structlog
+
+from gateway.calls import causes
+from gateway.calls.causes import Cause
+from gateway.calls.events import DigitsSent, LegEvent, LegOffered
+from gateway.calls.model import LegId
+from gateway.engine.ports import LegSink, VoiceSink
+from gateway.sip.endpoint import Endpoint, callback, reason_of
+from gateway.sip.headers import MessageError, parse_message
+from gateway.sip.leg import Headers, Leg
+from gateway.sip.media import SipBridge
+from gateway.sip.sdp import may_hold
+from gateway.sip.trunk import TrunkLookup, TrunkSpec, caller_of
+
+log = structlog.get_logger(__name__)
+
+_WATCH_EVERY: Final = 5.0
+_WATCH_SLICES: Final = 20
+_LONGEST_INVITE: Final = 16_000
+
+
+class SipLegs:
+    """`Legs`. It starts and stops the endpoint and the bridge, as all three have one life."""
+
+    def __init__(
+        self, endpoint: Endpoint, bridge: SipBridge, trunks: TrunkLookup, new_leg_id: Callable[[], LegId]
+    ) -> None:
+        self._endpoint = endpoint
+        self._bridge = bridge
+        self._trunks = trunks
+        self._new_leg_id = new_leg_id
+        self._sink: LegSink = lambda event: None
+        self._legs: dict[LegId, Leg] = {}
+        self._account: _Account | None = None
+        self._watched: list[LegId] = []
+        self._watch_slice = 0
+        self._last_end = 0.0
+        self.later = endpoint.later
+        self.media_changed = bridge.mixer.leg_media
+        self.strangers = 0
+        """INVITEs that no trunk's addresses covered."""
+
+    # ── the port, on the event loop ─────────────────────────────────────────────────────────────────
+
+    async def start(self, legs: LegSink, voices: VoiceSink) -> None:
+        """Listen. Raises OSError when an address cannot be had."""
+        self._sink = legs
+        self._endpoint.at_stop(self._hang_up_all, self._all_gone, self._release)
+        await self._endpoint.start()
+        self._bridge.start(voices)
+        await self._endpoint.run(self._open)
+
+    async def stop(self) -> None:
+        """Hang up what is left, and end PJSIP; LegEnded comes for every leg."""
+        self._bridge.stop()
+        await self._endpoint.stop()
+
+    def ring(self, leg_id: LegId) -> None:
+        """180."""
+        self._endpoint.submit(self._with, leg_id, Leg.ring)
+
+    def answer(self, leg_id: LegId) -> None:
+        """200."""
+        self._endpoint.submit(self._with, leg_id, Leg.accept)
+
+    def reject(
+        self, leg_id: LegId, status: int, phrase: str, cause: Cause, headers: tuple[tuple[str, str], ...]
+    ) -> None:
+        """A final failure."""
+        self._endpoint.submit(self._reject, leg_id, status, phrase, cause, headers)
+
+    def redirect(self, leg_id: LegId, contacts: tuple[str, ...]) -> None:
+        """302."""
+        self._endpoint.submit(self._with, leg_id, Leg.redirect, contacts)
+
+    def hangup(self, leg_id: LegId, cause: Cause, headers: tuple[tuple[str, str], ...]) -> None:
+        """BYE, or a failure while unanswered."""
+        self._endpoint.submit(self._with, leg_id, Leg.release, cause, headers)
+
+    def send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
+        """DTMF as the trunk wants it."""
+        self._endpoint.submit(self._send_digits, leg_id, digits, duration_ms)
+
+    def counts(self) -> dict[str, int]:
+        """What is held, for tests and metrics."""
+        return {"legs": len(self._legs), "orders": self._endpoint.thread.queued, **self._bridge.counts()}
+
+    # ── in the PJSIP thread ─────────────────────────────────────────────────────────────────────────
+
+    def emit(self, event: LegEvent) -> None:
+        """Of LegHost."""
+        self._endpoint.emit(self._sink, event)
+
+    def gone(self, leg: Leg) -> None:
+        """Of LegHost."""
+        self._legs.pop(leg.leg_id, None)
+        self._bridge.mixer.leg_gone(leg.leg_id)
+        self._endpoint.bury(leg)
+        self._last_end = time.monotonic()
+
+    def incoming(self, call_id: int, text: str, source: str) -> None:
+        """An INVITE outside of any dialog. A Leg must be made in any case, else PJSUA answers 500."""
+        try:
+            invite = parse_message(text[:_LONGEST_INVITE])
+        except MessageError:
+            invite = None
+        trunk = self._trunk_of(source, invite.transport) if invite else None
+        leg = Leg(self._account, call_id, self._new_leg_id(), trunk, self)
+        if invite is None or trunk is None:
+            self._turn_away(leg)
+            return
+        leg.look_at_offer = may_hold(invite.body)
+        self._legs[leg.leg_id] = leg
+        self.emit(LegOffered(leg.leg_id, caller_of(invite, trunk)))
+
+    def _turn_away(self, leg: Leg) -> None:
+        """A stranger's INVITE: 403 until the native filter drops it before PJSUA sees it."""
+        self.strangers += 1
+        leg.release(causes.of_status(403, causes.Result.GATEWAY), status=403)
+
+    def _trunk_of(self, source: str, transport: str) -> TrunkSpec | None:
+        host, _, port = source.rpartition(":")
+        try:
+            return self._trunks(host.strip("[]"), transport, int(port))
+        except ValueError:
+            return None
+
+    def _open(self) -> None:
+        self._account = _Account(self)
+        self._account.create(self._endpoint.account("sip:switchhook@localhost"), True)
+        self._watch()
+
+    def _with(self, leg_id: LegId, order: Callable[..., object], *args: object) -> None:
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            order(leg, *args)
+
+    def _reject(self, leg_id: LegId, status: int, phrase: str, cause: Cause, headers: Headers) -> None:
+        leg = self._legs.get(leg_id)
+        if leg is not None:
+            leg.release(cause, headers, status=status if 300 <= status <= 699 else 480, phrase=phrase)
+
+    def _send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
+        leg = self._legs.get(leg_id)
+        if leg is None:
+            self.emit(DigitsSent(leg_id))
+        else:
+            leg.send_digits(digits, duration_ms)
+
+    def _watch(self) -> None:
+        """Look at a part of the legs at a time, so that no round is long; each is seen every few seconds."""
+        if self._account is None:
+            return
+        self._endpoint.later(_WATCH_EVERY / _WATCH_SLICES, self._watch)
+        if self._watch_slice == 0:
+            self._watched = list(self._legs)
+        now = time.monotonic()
+        for leg_id in self._watched[self._watch_slice :: _WATCH_SLICES]:
+            leg = self._legs.get(leg_id)
+            if leg is not None:
+                try:
+                    leg.check_media(now)
+                except pj.Error as error:  # no such stream: its media changes this moment
+                    log.debug("leg.no_statistics", leg_id=leg_id, detail=reason_of(error))
+        self._watch_slice = (self._watch_slice + 1) % _WATCH_SLICES
+
+    def _hang_up_all(self) -> None:
+        for leg in list(self._legs.values()):
+            leg.release(causes.DRAINED)
+
+    def _all_gone(self) -> bool:
+        # PJSUA tells the end before the peer has confirmed the BYE: give the answers a moment.
+        return not self._legs and time.monotonic() - self._last_end > 0.2
+
+    def _release(self) -> None:
+        self._bridge.mixer.close()
+        if self._account is not None:
+            self._account.shutdown()
+            self._account = None
+
+
+class _Account(pj.Account):  # type: ignore[misc]
+    """Takes the INVITEs of all IP trunks: they differ in nothing that PJSUA keeps per account."""
+
+    def __init__(self, legs: SipLegs) -> None:
+        super().__init__()
+        self._legs = legs
+
+    @callback
+    def onIncomingCall(self, prm: Any) -> None:
+        self._legs.incoming(prm.callId, prm.rdata.wholeMsg, prm.rdata.srcAddress)
+
+    @callback
+    def onIncomingSubscribe(self, prm: Any) -> None:
+        prm.code = pj.PJSIP_SC_METHOD_NOT_ALLOWED

@@ -1,0 +1,150 @@
+"""The engine's Bridge port: voices on native PcmPorts, hold music, edges; the event loop's half (other: mixer.py)."""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any, Final
+
+import pjsua2 as pj
+import structlog
+
+from gateway.calls.model import CallId, Edge, MusicParty
+from gateway.engine.ports import VoiceSink
+from gateway.sip.endpoint import Endpoint, reason_of
+from gateway.sip.mixer import Mixer
+
+log = structlog.get_logger(__name__)
+
+_SAMPLE_BYTES: Final = 2
+
+
+class SipBridge:
+    """`Bridge`. Playback belongs to the media clock: what was written plays on, however busy Python is.
+
+    A voice that nobody hears any more plays on silently, so its marks come when they would have come.
+    """
+
+    def __init__(self, endpoint: Endpoint, music: Callable[[str], bytes]) -> None:
+        """`music` gives the PCM (at `clock_rate`) of a name; it is called in a worker thread, once per name."""
+        self.mixer = Mixer(endpoint)
+        self._endpoint = endpoint
+        self._load_music = music
+        self._sink: VoiceSink = lambda call_id, mark, played, flushed: None
+        self._hub: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._numbers = itertools.count(1)
+        self._voices: dict[CallId, _Voice] = {}
+        self._by_number: dict[int, tuple[CallId, _Voice]] = {}
+        self._music: set[str] = set()
+
+    @property
+    def clock_rate(self) -> int:
+        """Samples per second of all PCM."""
+        return self._endpoint.settings.clock_rate
+
+    def start(self, voices: VoiceSink) -> None:
+        """Take up work; the endpoint runs already."""
+        self._sink = voices
+        self._hub = pj.PcmHub()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._hub.fd(), self._drain)
+
+    def stop(self) -> None:
+        """Listen to the ports no more; the mixer closes them when the endpoint ends."""
+        if self._loop is not None and self._hub is not None:
+            self._loop.remove_reader(self._hub.fd())
+        self._loop = self._hub = None
+        self._voices.clear()
+        self._by_number.clear()
+        self._music.clear()
+
+    # ── the port ────────────────────────────────────────────────────────────────────────────────────
+
+    def open_voice(self, call_id: CallId) -> None:
+        """Make the call's voice; what is written before it is in the bridge waits in it."""
+        if self._hub is None or call_id in self._voices:
+            return
+        number = next(self._numbers)
+        voice = self._voices[call_id] = _Voice(pj.PcmPort(self._hub, number), number)
+        self._by_number[number] = (call_id, voice)
+        self._endpoint.submit(self.mixer.add_voice, call_id, voice.port, self.clock_rate)
+
+    def write(self, call_id: CallId, pcm: bytes, mark: int, more: bool) -> None:
+        """Queue a whole buffer."""
+        voice = self._voices.get(call_id)
+        if voice is None:
+            return
+        if mark:
+            voice.lengths[mark] = len(pcm) // _SAMPLE_BYTES
+        voice.port.write(pcm, mark, more)
+
+    def flush(self, call_id: CallId) -> None:
+        """Drop all that is queued."""
+        voice = self._voices.get(call_id)
+        if voice is not None:
+            voice.port.flush()
+
+    def set_hearing(self, call_id: CallId, edges: frozenset[Edge]) -> None:
+        """Make these, and only these, edges."""
+        for edge in edges:
+            if isinstance(edge.source, MusicParty) and edge.source.name not in self._music:
+                self._fetch_music(edge.source.name)
+        self._endpoint.submit(self.mixer.want, call_id, edges)
+
+    def close_voice(self, call_id: CallId) -> None:
+        """Disconnect and release."""
+        voice = self._voices.pop(call_id, None)
+        if voice is not None:
+            del self._by_number[voice.number]
+        self._endpoint.submit(self.mixer.close_call, call_id)
+
+    def counts(self) -> dict[str, int]:
+        """What is held, for tests and metrics."""
+        return {"voices": len(self._voices), "ports": self.mixer.ports}
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _drain(self) -> None:
+        if self._hub is None:
+            return
+        for number, kind, value, data in self._hub.drain():
+            found = self._by_number.get(number)
+            if found is None or kind not in (pj.PCM_PLAYED, pj.PCM_FLUSHED):
+                continue
+            call_id, voice = found
+            length = voice.lengths.pop(value, 0)
+            flushed = kind == pj.PCM_FLUSHED
+            try:
+                self._sink(call_id, value, data if flushed else length, flushed)
+            except Exception:
+                log.exception("bridge.listener_error", call_id=call_id)
+
+    def _fetch_music(self, name: str) -> None:
+        if self._loop is None:
+            return
+        self._music.add(name)
+        loading = self._loop.run_in_executor(None, self._load_music, name)
+        loading.add_done_callback(lambda done: self._add_music(name, done))
+
+    def _add_music(self, name: str, loading: "asyncio.Future[bytes]") -> None:
+        if self._hub is None or loading.cancelled():
+            return
+        error = loading.exception()
+        if error is not None:
+            self._music.discard(name)  # the next call that wants it tries again
+            log.error("bridge.music_failed", music=name, detail=reason_of(error))
+            return
+        port = pj.PcmPort(self._hub, next(self._numbers))
+        port.loop(loading.result())
+        self._endpoint.submit(self.mixer.add_music, name, port, self.clock_rate)
+
+
+class _Voice:
+    """A call's port, its number in the hub, and the lengths of its marked buffers."""
+
+    __slots__ = ("lengths", "number", "port")
+
+    def __init__(self, port: Any, number: int) -> None:
+        self.port = port
+        self.number = number
+        self.lengths: dict[int, int] = {}

@@ -1,0 +1,35 @@
+"""What we read from and change in SDP texts: codecs of a trunk, and signs of a hold; used by leg.py and legs.py."""
+
+import re
+from typing import Final
+
+_MEDIA: Final = re.compile(r"^m=audio (?P<port>\S+) (?P<proto>\S+) (?P<formats>[^\r\n]*)", re.MULTILINE)
+_RTPMAP: Final = re.compile(r"^a=rtpmap:(?P<pt>\d+) (?P<name>[^/\r\n]+)", re.MULTILINE)
+_STATIC: Final = {"0": "pcmu", "8": "pcma", "9": "g722", "18": "g729"}  # RFC 3551 §6
+_EVENTS: Final = "telephone-event"
+
+
+def keep_codecs(sdp: str, codecs: tuple[str, ...]) -> str:
+    """Our SDP with only these audio codecs, best first; telephone-event stays; unchanged if none would be left."""
+    media = _MEDIA.search(sdp)
+    if media is None:
+        return sdp
+    names = dict(_STATIC)
+    names.update((found["pt"], found["name"].lower()) for found in _RTPMAP.finditer(sdp))
+    wanted = [codec.lower() for codec in codecs]
+    formats = media["formats"].split()
+    kept = sorted((pt for pt in formats if names.get(pt) in wanted), key=lambda pt: wanted.index(names[pt]))
+    if not kept:
+        return sdp
+    kept += [pt for pt in formats if names.get(pt) == _EVENTS]
+    if kept == formats:
+        return sdp
+    dropped = "|".join(pt for pt in formats if pt not in kept)
+    line = f"m=audio {media['port']} {media['proto']} {' '.join(kept)}"
+    sdp = sdp[: media.start()] + line + sdp[media.end() :]
+    return re.sub(rf"a=(?:rtpmap|fmtp):(?:{dropped}) [^\n]*\n", "", sdp) if dropped else sdp
+
+
+def may_hold(sdp: str) -> bool:
+    """Whether an offer might ask for anything but media both ways (RFC 3264 §5.1, and c=0.0.0.0 of §8.4)."""
+    return "a=sendonly" in sdp or "a=inactive" in sdp or "a=recvonly" in sdp or " 0.0.0.0" in sdp
