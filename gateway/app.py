@@ -1,4 +1,4 @@
-"""The composition root: settings and dialplan in, a running gateway out; the one file that knows every adapter. Used by cli.py."""
+"""The composition root: settings and plan in, a running gateway out; the one file that knows everybody. Used by cli.py."""
 
 import asyncio
 import signal
@@ -15,7 +15,8 @@ from gateway.bots.webhook import WebhookBot, open_session
 from gateway.calls.errors import SoundError
 from gateway.calls.model import LegId
 from gateway.dialplan.routing import trunk_of
-from gateway.dialplan.schema import BuiltinBot, Channel, Dialplan, WebhookBot as WebhookPlan
+from gateway.dialplan.schema import BuiltinBot, Channel, Dialplan
+from gateway.dialplan.schema import WebhookBot as WebhookPlan
 from gateway.engine.call import World
 from gateway.engine.engine import Engine
 from gateway.engine.ports import Bot
@@ -59,7 +60,7 @@ class Gateway:
 
     async def start(self) -> str:
         """Take calls; the line that says so. Raises OSError (an address is taken) or SoundError (media is missing)."""
-        await self._sounds.preload()
+        await self._sounds.preload(sorted({channel.hold_music for channel in self._plan.channels.values()}))
         self._session = open_session()
         self._engine = Engine(_running(self._plan, self._session), self._world, self._settings.limits.calls)
         self._http = HttpServer(str(self._settings.api.bind), self._held, lambda: not self.engine.live.draining)

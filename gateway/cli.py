@@ -35,7 +35,9 @@ SettingsOption = Annotated[
 ]
 DialplansOption = Annotated[
     Path | None,
-    typer.Option("--dialplans", help="Dialplan: a file, or a folder of *.yaml. [dim]default: dialplans/demo.yaml[/dim]"),
+    typer.Option(
+        "--dialplans", help="Dialplan: a file, or a folder of *.yaml. [dim]default: dialplans/demo.yaml[/dim]"
+    ),
 ]
 
 
@@ -53,9 +55,17 @@ def _load(settings: Path | None, dialplans: Path | None, **options: str | None) 
     given = {"dialplans": str(dialplans) if dialplans else None, **{k.replace("_", "."): v for k, v in options.items()}}
     try:
         loaded = load_settings(settings, os.environ, given)
-        return loaded, load(loaded.dialplans, os.environ)
+        plan = load(loaded.dialplans, os.environ)
     except ProblemsError as error:
         _fail(str(error), 2)
+    missing = [
+        f"{place or loaded.dialplans}: there is no {loaded.media.folder / sound}.wav; make it, or name another"
+        for sound, place in plan.sounds().items()
+        if not (loaded.media.folder / f"{sound}.wav").is_file()
+    ]
+    if missing:
+        _fail("\n".join(missing), 2)
+    return loaded, plan
 
 
 @app.command()
@@ -101,8 +111,12 @@ def check(settings: SettingsOption = None, dialplans: DialplansOption = None) ->
 def route(
     to: Annotated[str, typer.Argument(help="The called number, such as +12125550100.")],
     from_: Annotated[str, typer.Option("--from", help="The caller's number.")] = "anonymous",
-    trunk: Annotated[str | None, typer.Option(help="The trunk it comes on. [dim]default: the plan's first[/dim]")] = None,
-    at: Annotated[str | None, typer.Option(help="When, such as 2026-11-21T10:00+01:00. [dim]default: now[/dim]")] = None,
+    trunk: Annotated[
+        str | None, typer.Option(help="The trunk it comes on. [dim]default: the plan's first[/dim]")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="When, such as 2026-11-21T10:00+01:00. [dim]default: now[/dim]")
+    ] = None,
     settings: SettingsOption = None,
     dialplans: DialplansOption = None,
 ) -> None:
@@ -133,6 +147,50 @@ def _moment(text: str | None) -> datetime:
     except ValueError:
         _fail(f"--at {text}: write a time such as 2026-11-21T10:00+01:00", 2)
     return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo("UTC"))
+
+
+@app.command()
+def call(
+    uri: Annotated[str, typer.Argument(help="Whom to call, such as sip:100@127.0.0.1:5060 (;transport=tcp for TCP).")],
+    say: Annotated[str | None, typer.Option(help="A text to speak once the call is answered.")] = None,
+    play: Annotated[Path | None, typer.Option(help="A WAV file to play once the call is answered.")] = None,
+    tone: Annotated[float | None, typer.Option(help="A tone to send, in Hz.")] = None,
+    digits: Annotated[str, typer.Option(help="Keys to press: 0-9 * # A-D, w waits 0.5 s, W one second.")] = "",
+    digits_after: Annotated[float, typer.Option(help="Seconds after the answer before the first key.")] = 1.0,
+    dtmf: Annotated[str, typer.Option(help="How keys travel: rfc4733 or info.")] = "rfc4733",
+    record: Annotated[Path | None, typer.Option(help="A WAV file for what is heard.")] = None,
+    hangup_after: Annotated[float | None, typer.Option(help="Hang up so many seconds after the answer.")] = None,
+    from_: Annotated[str, typer.Option("--from", help="The caller's number or user name.")] = "phone",
+    name: Annotated[str, typer.Option(help="The caller's display name.")] = "",
+    header: Annotated[
+        list[str] | None, typer.Option(help='A header of the INVITE, "X-Name: value"; repeatable.')
+    ] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="PCMU, PCMA, G722, opus or G729. [dim]default: offer all[/dim]")
+    ] = None,
+    bind: Annotated[
+        str | None, typer.Option(help="The local address. [dim]default: as the route to the host[/dim]")
+    ] = None,
+    port: Annotated[int, typer.Option(help="The local SIP port; 0 is any free one.")] = 0,
+    late_offer: Annotated[bool, typer.Option("--late-offer", help="Send the INVITE without SDP.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line instead of the ladder.")] = False,
+    script: Annotated[bool, typer.Option("--script", help="Take JSON orders on stdin, one a line.")] = False,
+    max_seconds: Annotated[float, typer.Option(help="Hang up after so long in any case.")] = 3600.0,
+    trace: Annotated[Path | None, typer.Option(help="A file for every SIP message.")] = None,
+) -> None:
+    """A telephone for the terminal: dials a SIP URI, speaks, presses keys, records, and shows the call as a ladder.
+
+    Exit code 0 if the call was answered and ended normally, 1 if not, 2 if the command line was wrong. Ctrl-C hangs up.
+
+    Try: switchhook call sip:100@127.0.0.1 --digits 1ww9 --record heard.wav
+    """
+    from gateway.phone import CallOptions, run_call  # imports PJSIP
+
+    options = CallOptions(
+        uri, play, say, tone, digits, digits_after, dtmf, record, hangup_after, from_, name, tuple(header or ()), codec,
+        bind, port, late_offer, json, script, max_seconds, trace,
+    )  # fmt: skip
+    raise typer.Exit(asyncio.run(run_call(options)))
 
 
 @app.command()

@@ -10,8 +10,8 @@ _ABBREVIATIONS = frozenset(
     re.split(
         r"\s+",
         """mr mrs ms dr prof st jr sr no nr vs etc eg ie approx dept ext inc ltd co corp fig vol tel ave blvd rd mt ft
-        gen col sgt capt rev hon jan feb mar apr jun jul aug sep sept oct nov dec am pm usw bzw ca str hr fr sog evtl ggf
-        inkl max min std abt mme mlle sra srta av pl ing art""",
+        gen col sgt capt rev hon jan feb mar apr jun jul aug sep sept oct nov dec am pm usw bzw ca str hr fr sog evtl
+        ggf inkl max min std abt mme mlle sra srta av pl ing art""",
     )
 )
 _END = re.compile(r"(?:[.!?…]+[\"'”’»)\]]*(?=\s)|[。！？]+[」』”’）]*|\n\s*\n)")

@@ -73,6 +73,8 @@ class WebhookBot:
         self._url = URL(url)
         if self._url.scheme not in ("http", "https") or not self._url.host:
             raise ValueError("the bot's URL must start with http:// or https:// and name a host")
+        if isinstance(secrets, str | bytes):
+            raise TypeError("secrets is a sequence of secrets, not one")  # which would sign with each letter of it
         self._signers = [Webhook(_key(secret)) for secret in secrets]
         self._timeout_s = timeout_s
         self._session = session

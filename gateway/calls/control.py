@@ -1,4 +1,4 @@
-"""One call's control: `handle(event, now)` takes what happened and says what to do; called by the engine, one event at a time."""
+"""One call's control: `handle(event, now)` takes what happened and says what to do; called by the engine."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the bot has been told and has not answered yet: one event at a time, in order, with failures counted; used by control."""
+"""What the bot was told and has not answered yet: one event at a time, in order, failures counted; used by control."""
 
 from collections import deque
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""What a call is made of: ids, roles, legs, parties, edges, and what its channel wants; read by every module of the core."""
+"""What a call is made of: ids, legs, parties, edges, and what its channel wants; read by every module of the core."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from gateway.calls.states import CallState, LegState
 CallId = NewType("CallId", str)
 LegId = NewType("LegId", str)
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = dict[str, Json]
 
 
@@ -120,7 +120,7 @@ class AnswerMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VoiceSettings:
-    """How text is spoken: `rate` is a factor, 1.0 as the engine has it."""
+    """How text is spoken: `voice` "" is the engine's own for `language`; `rate` is a factor, 1.0 the engine's own."""
 
     engine: str = "espeak"
     voice: str = "en-us"

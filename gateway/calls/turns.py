@@ -96,7 +96,7 @@ class Turns:
         if config.no_input_timeout_ms is not None:
             self.no_input_ms = config.no_input_timeout_ms
         if config.language is not None:
-            self.voice = replace(self.voice, language=config.language, voice=config.language.lower())
+            self.voice = replace(self.voice, language=config.language, voice="")
         if config.tts is not None:
             self.voice = replace(
                 self.voice, voice=config.tts.voice or self.voice.voice, rate=config.tts.rate or self.voice.rate
@@ -260,7 +260,7 @@ class Turns:
             case Text():
                 voice = self.voice
                 if reply.language is not None:
-                    voice = replace(voice, language=reply.language, voice=reply.language.lower())
+                    voice = replace(voice, language=reply.language, voice="")
                 if reply.voice is not None:
                     voice = replace(voice, voice=reply.voice)
                 return SayText(reply.ssml or reply.text or "", reply.ssml is not None, voice)

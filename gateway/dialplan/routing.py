@@ -127,23 +127,26 @@ def _shown(texts: tuple[str, ...]) -> str:
 def trunk_of(plan: Dialplan, source_ip: str, transport: str, port: int) -> str | None:
     """The trunk that a call from this source belongs to, or None for a stranger.
 
-    Of the trunks of this transport whose networks (`allow`, or `host` alone) hold the address, the one with the most
-    specific network wins. Two trunks may share a network only over UDP and with hosts at different ports of one
-    address; then the one whose host has the source's `port` wins, else the first in file order. (Any other sharing is
-    an error of the plan.) An IPv4 address mapped into IPv6 (RFC 4291 §2.5.5.2) is the IPv4 address. Raises ValueError
-    when `source_ip` is not an address.
+    A trunk takes calls over its own transport; a UDP trunk takes TCP too, as its peer must use it for requests over
+    1,300 bytes (RFC 3261 §18.1.1). Of the trunks whose networks (`allow`, or `host` alone) hold the address, the one
+    with the most specific network wins, then one of the same transport. Two trunks may share a network and a transport
+    only over UDP and with hosts at different ports of one address; then the one whose host has the source's `port`
+    wins, else the first in file order. (Any other sharing is an error of the plan.) An IPv4 address mapped into IPv6
+    (RFC 4291 §2.5.5.2) is the IPv4 address. Raises ValueError when `source_ip` is not an address.
     """
     address = ip_address(source_ip.split("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    best: tuple[int, bool] | None = None
+    transport = transport.lower()
+    best: tuple[int, bool, bool] | None = None
     winner: str | None = None
     for name, trunk in plan.trunks.items():
-        if trunk.transport != transport.lower():
+        same = trunk.transport == transport
+        if not same and (trunk.transport, transport) != ("udp", "tcp"):
             continue
         from_host = trunk.host.ip == str(address) and trunk.host.port == port
         for network in trunk.networks:
-            rank = (network.prefixlen, from_host)
+            rank = (network.prefixlen, same, from_host)
             if address in network and (best is None or rank > best):
                 best, winner = rank, name
     return winner

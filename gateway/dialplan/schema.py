@@ -75,7 +75,7 @@ class Trunk(Model):
     host: TrunkHost
     """the carrier's address: an IP address, with `:port` if it is not 5060"""
     transport: Literal["udp", "tcp", "tls"] = "udp"
-    """Transport of calls in both directions."""
+    """Transport of calls in both directions; a UDP trunk's calls may come over TCP too (RFC 3261 §18.1.1)."""
     auth: DigestAuth | None = None
     register_: bool = Field(False, alias="register")
     """Whether we register with it. false: an IP trunk."""

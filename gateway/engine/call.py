@@ -7,6 +7,7 @@ from typing import assert_never
 
 from ulid import ULID
 
+from gateway.calls.causes import PROTOCOL_ERROR
 from gateway.calls.commands import (
     AbandonBot,
     Answer,
@@ -31,7 +32,6 @@ from gateway.calls.commands import (
     StopTimer,
     Timer,
 )
-from gateway.calls.causes import PROTOCOL_ERROR
 from gateway.calls.control import CallControl
 from gateway.calls.errors import BotError, BotErrorKind
 from gateway.calls.events import (
@@ -117,7 +117,7 @@ class LiveCall:
                 self._log_event(event)
                 for command in self._control.handle(event, self._world.clock()):
                     self._do(command)
-        except Exception:  # noqa: BLE001 - a defect of ours in one call must not touch another
+        except Exception:
             self.log.exception("call.failed")
             self._world.legs.hangup(self.customer_leg, PROTOCOL_ERROR, ())
         finally:
@@ -190,12 +190,14 @@ class LiveCall:
             response = await self._bot_of(ask.channel).ask(ask, self._event_id, rfc3339(self._world.clock()))
         except BotError as error:
             self.post(BotFailed(ask.seq, error.kind, error.detail))
-        except Exception as error:  # noqa: BLE001 - a defect in a bot adapter counts as that bot's failure
+        except Exception as error:
             self.log.exception("bot.broke")
             self.post(BotFailed(ask.seq, BotErrorKind.UNREACHABLE, f"internal error: {type(error).__name__}"))
         else:
             ms = round((asyncio.get_running_loop().time() - began) * 1000)
-            replies = [reply.model_dump(mode="json", exclude_defaults=True, by_alias=True) for reply in response.replies]
+            replies = [
+                reply.model_dump(mode="json", exclude_defaults=True, by_alias=True) for reply in response.replies
+            ]
             self.log.info("bot.replied", seq=ask.seq, replies=replies, ms=ms)
             self.post(BotReplied(ask.seq, response))
         finally:

@@ -22,12 +22,14 @@ def policy(name: str, channel: Channel) -> ChannelPolicy:
     """A channel of the plan, in the core's words."""
     after = channel.answer.after_ms if isinstance(channel.answer, AnswerAfter) else 0
     mode = AnswerMode.AFTER if isinstance(channel.answer, AnswerAfter) else AnswerMode(channel.answer)
-    filler, fallback = channel.filler, channel.fallback
+    filler, fallback, voice = channel.filler, channel.fallback, channel.voice
+    # A channel that names a language and no voice means the engine's voice of that language, not the default one.
+    spoken_by = voice.voice if "voice" in voice.model_fields_set or "language" not in voice.model_fields_set else ""
     return ChannelPolicy(
         name=name,
         answer=mode,
         answer_after_ms=after,
-        voice=VoiceSettings(channel.voice.tts, channel.voice.voice, channel.voice.language, channel.voice.rate),
+        voice=VoiceSettings(voice.tts, spoken_by, voice.language, voice.rate),
         hold_music=channel.hold_music,
         filler=Spoken(filler.say, filler.prompt) if filler else None,
         filler_after_ms=filler.after_ms if filler else 0,

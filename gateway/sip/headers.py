@@ -5,7 +5,7 @@ raises.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
@@ -26,7 +26,7 @@ _COMPACT: Final = {
 
 _NAME: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")  # RFC 3261 §25.1 token
 _FOLD: Final = re.compile(r"\r?\n[ \t]+")  # RFC 3261 §7.3.1: a line that begins with white space goes on the last one
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
+_CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]+")
 _END_OF_HEADERS: Final = re.compile(r"\r?\n\r?\n")
 
 
@@ -36,19 +36,21 @@ class MessageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A SIP message, taken apart: `headers` in their order, names as received."""
+    """A SIP message, taken apart: `headers` in their order, names as received; `by_name` by lower-case long name."""
 
     start_line: str
     headers: tuple[tuple[str, str], ...]
+    by_name: Mapping[str, Sequence[str]]
     body: str
 
-    def values(self, name: str) -> Iterator[str]:
+    def values(self, name: str) -> Sequence[str]:
         """The values of all headers of this name (lower case, long form), in order."""
-        return (value for key, value in self.headers if long_name(key) == name)
+        return self.by_name.get(name, ())
 
     def first(self, name: str) -> str:
         """The first header of this name (lower case, long form), or ""."""
-        return next(self.values(name), "")
+        values = self.by_name.get(name)
+        return values[0] if values else ""
 
     @property
     def method(self) -> str:
@@ -88,17 +90,20 @@ def parse_message(text: str) -> Message:
     head, body = (text[: end.start()], text[end.end() :]) if end else (text, "")
     if "\n " in head or "\n\t" in head:
         head = _FOLD.sub(" ", head)
-    lines = head.split("\n")
-    start_line = _printable(lines[0])
+    lines = _printable(head.replace("\r\n", "\n")).split("\n")
+    start_line = lines[0]
     if "SIP/2.0" not in start_line:
         raise MessageError(f"no SIP message: {start_line[:60]!r}")
-    headers = []
+    headers: list[tuple[str, str]] = []
+    by_name: dict[str, list[str]] = {}
     for line in lines[1 : _MOST_HEADERS + 1]:
         name, colon, value = line.partition(":")
-        name = name.rstrip(" \t")
+        name = name.rstrip()
         if colon and _NAME.fullmatch(name):
-            headers.append((name, _printable(value)[:_LONGEST_VALUE]))
-    return Message(start_line, tuple(headers), body)
+            value = value.strip()[:_LONGEST_VALUE]
+            headers.append((name, value))
+            by_name.setdefault(long_name(name), []).append(value)
+    return Message(start_line, tuple(headers), by_name, body)
 
 
 def split_values(value: str) -> list[str]:
@@ -141,13 +146,13 @@ def user_of(uri: str) -> str:
     if not colon:
         return ""
     if scheme.lower() == "tel":  # RFC 3966 §3
-        return _printable(unquote(rest.partition(";")[0]))
+        return _one_line(unquote(rest.partition(";")[0]))
     rest = rest.partition("?")[0]
     user, at, _ = rest.rpartition("@")
     if not at:
         return ""
     user = user.partition(";")[0].partition(":")[0]  # parameters of a telephone number; a password (deprecated)
-    return _printable(unquote(user))
+    return _one_line(unquote(user))
 
 
 def parse_user_to_user(value: str) -> JsonObject | None:
@@ -191,7 +196,11 @@ def _quoted(value: str) -> tuple[str, str]:
 
 
 def _printable(text: str) -> str:
-    """What can be logged, stored and sent on as JSON: controls and non-UTF-8 bytes (surrogates) are replaced."""
+    """What can be stored and sent on as JSON: controls but line feeds, and surrogates (no UTF-8), are replaced."""
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
     return _CONTROLS.sub(" ", text).strip()
+
+
+def _one_line(text: str) -> str:
+    return _printable(text).replace("\n", " ")

@@ -60,6 +60,7 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._host = host
         self._offered = trunk is not None
         self._answered = False
+        self._negotiated = False
         self._connected = False
         self._ended = False
         self._release: tuple[Cause, int, bool] | None = None
@@ -71,6 +72,7 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._last_digit = ("", -1, 0.0)
         self._keys: deque[str] = deque()
         self._dialling = False
+        self._no_events = False
         self._digit_ms = 0
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
@@ -146,6 +148,9 @@ class Leg(pj.Call):  # type: ignore[misc]
         if not self.isActive():
             self._end(prm.e)
         elif self._answered and not self._connected and prm.e.type == pj.PJSIP_EVENT_RX_MSG:  # the ACK
+            if not self._negotiated:  # a late offer, and no usable answer in the ACK (RFC 3261 §13.2.1)
+                self._host.later(0, lambda: self.release(causes.NO_COMMON_CODEC, by_peer=True))
+                return
             self._connected = True
             self._heard_at = time.monotonic()
             self._host.emit(LegAnswered(self.leg_id, self._codec()))
@@ -156,10 +161,8 @@ class Leg(pj.Call):  # type: ignore[misc]
     def onCallMediaState(self, prm: Any) -> None:
         if self._ended or self._release is not None:
             return
-        try:
-            audio = self.getAudioMedia(-1)
-        except pj.Error:  # inactive: the leg has no slot in the bridge for now
-            audio = None
+        self._negotiated, self._no_events = True, False
+        audio = self.getAudioMedia(-1) if self.hasMedia() else None  # inactive: no slot in the bridge for now
         self._host.media_changed(self.leg_id, audio)
         if self._connected or self.look_at_offer or audio is None:
             self._look_at_hold()
@@ -209,9 +212,8 @@ class Leg(pj.Call):  # type: ignore[misc]
     def _order(status: int, extra: Headers = (), *, checked: bool = False) -> Any:
         order = pj.CallOpParam(True)
         order.statusCode = status
-        order.opt.audioCount = 1
-        order.opt.videoCount = 0
-        order.opt.textCount = 0
+        kinds = order.opt
+        kinds.audioCount, kinds.videoCount, kinds.textCount = 1, 0, 0
         for name, value in extra:
             if not checked:
                 try:
@@ -232,7 +234,8 @@ class Leg(pj.Call):  # type: ignore[misc]
 
     def _look_at_hold(self) -> None:
         direction, status = 0, None
-        for media in self.getInfo().media:
+        info = self.getInfo()  # must outlive the loop: its media are not copies
+        for media in info.media:
             if media.type == pj.PJMEDIA_TYPE_AUDIO:
                 direction, status, self._stream = media.dir, media.status, media.index
                 break
@@ -263,15 +266,16 @@ class Leg(pj.Call):  # type: ignore[misc]
     def _send_key(self, key: str) -> None:
         order = pj.CallSendDtmfParam()
         order.digits, order.duration = key, self._digit_ms
-        ways = [pj.PJSUA_DTMF_METHOD_RFC2833, pj.PJSUA_DTMF_METHOD_SIP_INFO]
-        if self.trunk.dtmf is not DtmfMode.AUTO:
-            ways = ways[:1] if self.trunk.dtmf is DtmfMode.RFC4733 else ways[1:]
-        for way in ways:
-            order.method = way
+        while True:
+            by_info = self.trunk.dtmf is DtmfMode.INFO or self._no_events
+            order.method = pj.PJSUA_DTMF_METHOD_SIP_INFO if by_info else pj.PJSUA_DTMF_METHOD_RFC2833
             try:
                 self.sendDtmf(order)
             except pj.Error as error:  # no telephone-event in the peer's SDP, or no media
-                log.debug("leg.digit_not_sent", leg_id=self.leg_id, detail=reason_of(error))
+                log.info("leg.digit_not_sent", leg_id=self.leg_id, by_info=by_info, detail=reason_of(error))
+                self._no_events = self.trunk.dtmf is DtmfMode.AUTO
+                if by_info or not self._no_events:
+                    return
             else:
                 return
 
@@ -321,6 +325,8 @@ def _received(event: Any) -> str:
 
 
 def _reasons(text: str) -> list[causes.ReasonHeader]:
+    if "eason" not in text and "EASON" not in text:  # most have none
+        return []
     try:
         return headers.reasons(headers.parse_message(text))
     except headers.MessageError:

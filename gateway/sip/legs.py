@@ -199,4 +199,4 @@ class _Account(pj.Account):  # type: ignore[misc]
 
     @callback
     def onIncomingSubscribe(self, prm: Any) -> None:
-        prm.code = pj.PJSIP_SC_METHOD_NOT_ALLOWED
+        prm.code, prm.reason = pj.PJSIP_SC_METHOD_NOT_ALLOWED, "Method Not Allowed"

@@ -7,7 +7,7 @@ What happens comes out as PhoneEvents, on the event loop: `sip` (a message, as t
 import asyncio
 import ctypes
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -15,8 +15,8 @@ from typing import Any, Final
 import pjsua2 as pj
 
 from gateway.calls.model import JsonObject
-from gateway.sip.endpoint import Endpoint, SipSettings, callback
-from gateway.sip.headers import Message, MessageError, parse_message
+from gateway.sip.endpoint import Endpoint, SipSettings
+from gateway.sip.phone_call import DigitsBy, PhoneCall
 
 __all__ = ["CLOCK_RATE", "Dial", "DigitsBy", "Direction", "PhoneError", "PhoneEvent", "SipPhone"]
 
@@ -28,13 +28,6 @@ _HEARD: Final = (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_LOCAL_HOLD, pj.
 
 class PhoneError(Exception):
     """What was asked for cannot be done now; the text says why."""
-
-
-class DigitsBy(StrEnum):
-    """How a digit goes out."""
-
-    RFC4733 = "rfc4733"
-    INFO = "info"
 
 
 class Direction(StrEnum):
@@ -79,7 +72,7 @@ class SipPhone:
         self._endpoint = Endpoint(settings)
         self._on_event, self._on_heard = on_event, on_heard
         self._account: Any = None
-        self._call: _Call | None = None
+        self._call: PhoneCall | None = None
         self._hub: Any = None
         self._port: Any = None
         self._watched = -1
@@ -171,7 +164,7 @@ class SipPhone:
             header = pj.SipHeader()
             header.hName, header.hValue = name, value
             options.txOption.headers.push_back(header)
-        self._call = _Call(self._account, self._tell, self._connect, self._over)
+        self._call = PhoneCall(self._account, self._tell, self._connect, self._over)
         try:
             self._call.makeCall(dial.uri, options)
         except pj.Error:
@@ -202,7 +195,7 @@ class SipPhone:
         self._live().reinvite(options)
         self._tell("sip", {"dir": "sent", "what": f"INVITE ({direction})"})
 
-    def _live(self) -> "_Call":
+    def _live(self) -> PhoneCall:
         if self._call is None:
             raise PhoneError("there is no call")
         if not self._call.confirmed:
@@ -217,7 +210,7 @@ class SipPhone:
         self._tell("sip", {"dir": "sent", "what": "BYE" if call.confirmed else "CANCEL"})
         call.hangup(pj.CallOpParam(True))
 
-    def _connect(self, call: "_Call") -> None:
+    def _connect(self, call: PhoneCall) -> None:
         """After each negotiation: the leg's slot in the bridge may be a new one, without our edges (pjsip.md)."""
         info = call.getInfo()  # `media` is a view into it: without a name for it, it would be freed first
         for index, media in enumerate(info.media):
@@ -228,8 +221,8 @@ class SipPhone:
                 return
 
     def _over(self, ended: JsonObject | None = None) -> None:
-        """PJSIP is done with the call. For a hang-up of ours it says so before the BYE or CANCEL is answered, and nothing
-        afterwards: so look until the call's slot is free, and tell only then."""
+        """PJSIP is done with the call. For a hang-up of ours it says so before the BYE or CANCEL is answered, and
+        nothing afterwards: so look until the call's slot is free, and tell only then."""
         if ended is not None and pj_calls() > 0:
             self._endpoint.later(_LOOK_AGAIN, lambda: self._over(ended))
             return
@@ -251,102 +244,7 @@ class SipPhone:
         self._endpoint.emit(self._on_event, PhoneEvent(kind, time.time(), fields))
 
 
-class _Call(pj.Call):  # type: ignore[misc]
-    """PJSIP's callbacks, made into events."""
-
-    def __init__(
-        self,
-        account: Any,
-        tell: Callable[[str, JsonObject], None],
-        connect: Callable[["_Call"], None],
-        over: Callable[[JsonObject], None],
-    ) -> None:
-        super().__init__(account)
-        self._tell, self._connect, self._over = tell, connect, over
-        self.hung_up = False
-        self.confirmed = False
-
-    @callback
-    def onCallState(self, prm: Any) -> None:
-        info = self.getInfo()
-        match info.state:
-            case pj.PJSIP_INV_STATE_CALLING:
-                self._message("sent", "INVITE")
-                self._tell("calling", {"to": info.remoteUri, "sip_call_id": info.callIdString})
-            case pj.PJSIP_INV_STATE_EARLY:
-                self._message("received", f"{info.lastStatusCode} {info.lastReason}")
-                self._tell("ringing", {"status": info.lastStatusCode})
-            case pj.PJSIP_INV_STATE_CONNECTING:
-                self._message("received", f"{info.lastStatusCode} {info.lastReason}")
-            case pj.PJSIP_INV_STATE_CONFIRMED:
-                self.confirmed = True
-                self._message("sent", "ACK")
-                self._tell("answered", {"codec": self._codec()})
-            case pj.PJSIP_INV_STATE_DISCONNECTED:
-                self._ended(info, prm.e)
-
-    @callback
-    def onCallMediaState(self, prm: Any) -> None:
-        self._connect(self)
-
-    @callback
-    def onDtmfDigit(self, prm: Any) -> None:
-        by = DigitsBy.INFO if prm.method == pj.PJSUA_DTMF_METHOD_SIP_INFO else DigitsBy.RFC4733
-        self._tell("dtmf-received", {"digit": prm.digit, "by": by.value})
-
-    @callback
-    def onCallRxOffer(self, prm: Any) -> None:
-        self._message("received", "INVITE (re-INVITE)")
-
-    def _message(self, direction: str, what: str) -> None:
-        self._tell("sip", {"dir": direction, "what": what})
-
-    def _codec(self) -> str | None:
-        try:
-            return str(self.getStreamInfo(0).codecName)
-        except pj.Error:  # no media was agreed on
-            return None
-
-    def _ended(self, info: Any, event: Any) -> None:
-        ours = self.hung_up or event.type == pj.PJSIP_EVENT_USER  # PJSUA hangs up too: no codec in a 200, for one
-        by, last = "phone" if ours else "network", _message_of(event)
-        if last is not None and not ours:
-            by = "peer"
-        if last is not None and last.method == "BYE":
-            by = "peer"
-            self._message("received", "BYE")
-            self._message("sent", "200 OK")
-        elif last is not None:
-            self._message("received", last.start_line.removeprefix("SIP/2.0 "))
-            if not self.confirmed:
-                self._message("sent", "ACK")
-        self._over(
-            {
-                "status": info.lastStatusCode,
-                "reason": info.lastReason,
-                "reason_header": _joined(last.values("reason")) if last else None,
-                "contact": _joined(last.values("contact")) if last and info.lastStatusCode // 100 == 3 else None,
-                "answered": self.confirmed,
-                "by": by,
-            }
-        )
-
-
 def pj_calls() -> int:
     """How many calls PJSUA has, those included whose BYE is under way; pjsua2 has no such method."""
     count: int = ctypes.CDLL(pj._pjsua2.__file__).pjsua_call_get_count()
     return count
-
-
-def _joined(values: Iterable[str]) -> str | None:
-    return ", ".join(values) or None
-
-
-def _message_of(event: Any) -> Message | None:
-    """The message off the wire that made a state change, if one did. Only readable inside of the callback."""
-    if event.type != pj.PJSIP_EVENT_TSX_STATE or event.body.tsxState.type != pj.PJSIP_EVENT_RX_MSG:
-        return None
-    try:
-        return parse_message(event.body.tsxState.src.rdata.wholeMsg)
-    except MessageError:
-        return None

@@ -4,24 +4,27 @@ import re
 from typing import Final
 
 _MEDIA: Final = re.compile(r"^m=audio (?P<port>\S+) (?P<proto>\S+) (?P<formats>[^\r\n]*)", re.MULTILINE)
-_RTPMAP: Final = re.compile(r"^a=rtpmap:(?P<pt>\d+) (?P<name>[^/\r\n]+)", re.MULTILINE)
+_RTPMAP: Final = re.compile(r"^a=rtpmap:(?P<pt>\d+) (?P<name>[^/\r\n]+)(?P<rate>/\d+)?", re.MULTILINE)
 _STATIC: Final = {"0": "pcmu", "8": "pcma", "9": "g722", "18": "g729"}  # RFC 3551 §6
-_EVENTS: Final = "telephone-event"
+_EVENTS: Final = ("telephone-event/8000", "telephone-event/48000")
 
 
 def keep_codecs(sdp: str, codecs: tuple[str, ...]) -> str:
-    """Our SDP with only these audio codecs, best first; telephone-event stays; unchanged if none would be left."""
+    """Our SDP with only these audio codecs, best first, and events at their rates; unchanged if none would be left."""
     media = _MEDIA.search(sdp)
     if media is None:
         return sdp
     names = dict(_STATIC)
-    names.update((found["pt"], found["name"].lower()) for found in _RTPMAP.finditer(sdp))
+    for found in _RTPMAP.finditer(sdp):
+        name = found["name"].lower()
+        names[found["pt"]] = name + (found["rate"] or "") if name == "telephone-event" else name
     wanted = [codec.lower() for codec in codecs]
     formats = media["formats"].split()
     kept = sorted((pt for pt in formats if names.get(pt) in wanted), key=lambda pt: wanted.index(names[pt]))
     if not kept:
         return sdp
-    kept += [pt for pt in formats if names.get(pt) == _EVENTS]
+    events = _EVENTS if "opus" in wanted else _EVENTS[:1]  # RFC 4733 §2.1: events have the clock rate of their audio
+    kept += [pt for pt in formats if names.get(pt) in events]
     if kept == formats:
         return sdp
     dropped = "|".join(pt for pt in formats if pt not in kept)

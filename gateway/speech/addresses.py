@@ -15,7 +15,9 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _SPECIAL = (
     ip_network("168.63.129.16"),  # Azure's wire server: a public address that tells secrets
-    ip_network("192.0.0.0/24"),  # RFC 6890; not all of it is private to Python 3.11, and Oracle's cloud has metadata here
+    ip_network(
+        "192.0.0.0/24"
+    ),  # RFC 6890; not all of it is private to Python 3.11, and Oracle's cloud has metadata here
 )
 _NAT64 = ip_network("64:ff9b::/96")  # RFC 6052
 _UNICAST = ip_network("2000::/3")  # RFC 4291 §2.4: all that IANA gives out

@@ -16,6 +16,7 @@ Event: TypeAlias = Mapping[str, Any]
 
 _TIME: Final = 9
 _NARROWEST: Final = 60
+_WIDEST_LANE: Final = 60
 _LONGEST_LABEL: Final = 600
 _STYLES: Final = {
     "sip": "cyan",
@@ -66,9 +67,8 @@ class Ladder:
 
     def __init__(self, parties: Sequence[str], width: int = 80) -> None:
         self._parties = tuple(parties)
-        self._lane = (max(width, _NARROWEST) - _TIME - 3) // max(2, len(parties) - 1)
-        if len(parties) == 2:
-            self._lane = max(width, _NARROWEST) - _TIME - 12
+        lanes = len(parties) - 1
+        self._lane = min((max(width, _NARROWEST) - _TIME - len(parties)) // lanes, _WIDEST_LANE)
         self._start: float | None = None
 
     def lines(self, event: Event) -> list[Text]:
@@ -90,34 +90,30 @@ class Ladder:
             lines[number] = Text(time, style="dim").append_text(line)
         return heading + lines
 
-    def _fits(self, drawn: "Arrow | Mark") -> bool:
+    def _fits(self, drawn: Arrow | Mark) -> bool:
+        """Whether its party is there, and for a mark a lane to the right of that."""
         last = len(self._parties) - 1
-        return max(drawn.source, drawn.sink) <= last if isinstance(drawn, Arrow) else drawn.party <= last
+        return max(drawn.source, drawn.sink) <= last if isinstance(drawn, Arrow) else drawn.party < last
 
     def _heading(self) -> Text:
-        line = " " * (_TIME - 1)
+        line, last = " " * (_TIME - 1), len(self._parties) - 1
         for number, name in enumerate(self._parties):
-            column = _TIME + number * (self._lane + 1)
-            name = clean(name)[: self._lane]
-            begin = column if number == 0 else column - cell_len(name) // 2
+            name = clean(name)[: self._lane - 2]
+            before = 0 if number == 0 else cell_len(name) - 1 if number == last else cell_len(name) // 2
+            begin = _TIME + number * (self._lane + 1) - before
             line = set_cell_size(line, max(begin, cell_len(line) + 1)) + name
         return Text(line, style="bold")
 
     def _row(self, lane: int, content: Text) -> Text:
-        """The parties' life lines with something in one lane; behind the last life line is a lane too."""
+        """The parties' life lines with something in one lane between them."""
         row = Text("│")
         for number in range(len(self._parties) - 1):
             if number == lane:
-                content.pad_right(max(0, self._lane - content.cell_len))
                 row.append_text(content)
-            else:
-                row.append(" " * self._lane)
-            row.append("│")
-        if lane == len(self._parties) - 1:
-            row.append_text(content)
+            row.append(" " * (self._lane - (content.cell_len if number == lane else 0)) + "│")
         return row
 
-    def _arrow(self, arrow: "Arrow") -> list[Text]:
+    def _arrow(self, arrow: Arrow) -> list[Text]:
         style = _STYLES[arrow.style]
         lane = min(arrow.source, arrow.sink)
         right = arrow.sink > arrow.source
@@ -131,14 +127,11 @@ class Ladder:
         drawn += ["     " + row for row in rows[1:]]
         return [self._row(lane, Text(row, style=style)) for row in drawn]
 
-    def _mark(self, mark: "Mark") -> list[Text]:
+    def _mark(self, mark: Mark) -> list[Text]:
         style = _STYLES[mark.style]
-        last = len(self._parties) - 1
-        room = self._lane - 3 if mark.party < last else 24
-        rows = _wrapped(clean(mark.text)[:_LONGEST_LABEL], room)
-        return [
-            self._row(mark.party, Text((" · " if n == 0 else "   ") + row, style=style)) for n, row in enumerate(rows)
-        ]
+        rows = _wrapped(clean(mark.text)[:_LONGEST_LABEL], self._lane - 4)
+        starts = [" · "] + ["   "] * (len(rows) - 1)
+        return [self._row(mark.party, Text(start + row, style=style)) for start, row in zip(starts, rows, strict=True)]
 
 
 def _wrapped(text: str, room: int) -> list[str]:

@@ -99,20 +99,19 @@ def _digits_sending(event: Event) -> Drawn:
 
 
 def _bot_asked(event: Event) -> Drawn:
-    yield Arrow(GATEWAY, BOT, f"{event.get('bot_event')}{_in_short(event.get('data'))}", "bot")
-
-
-def _in_short(data: object) -> str:
-    if not isinstance(data, Mapping):
-        return ""
-    shown = [f"{key} {value}" for key, value in data.items() if isinstance(value, str | int | float) and value != ""]
-    return f" ({', '.join(shown)})" if shown else ""
+    data = event.get("data")
+    told = (
+        [data[key] for key in ("digits", "count", "from", "error") if data.get(key)]
+        if isinstance(data, Mapping)
+        else []
+    )
+    yield Arrow(GATEWAY, BOT, " ".join(str(part) for part in (event.get("bot_event"), *told)), "bot")
 
 
 def _bot_replied(event: Event) -> Drawn:
     replies = [reply for reply in event.get("replies") or [] if isinstance(reply, Mapping)]
     ms = event.get("ms")
-    took = f" [{ms:.0f} ms]" if isinstance(ms, int | float) else ""
+    took = f" ({ms:.0f}\u00a0ms)" if isinstance(ms, int | float) and ms >= 1 else ""
     yield Arrow(BOT, GATEWAY, (", ".join(_reply(reply) for reply in replies) or "nothing to say") + took, "bot")
 
 
@@ -123,7 +122,7 @@ def _reply(reply: Event) -> str:
             return "text"  # in full when it is played
         case "dtmf" | "gather":
             most = reply.get("max", 1)
-            return "wait for a digit" if most == 1 else f"collect up to {most} digits"
+            return "a digit?" if most == 1 else f"up to {most} digits?"
         case "sendDtmf":
             return f"send {reply.get('digits')}"
         case "pause":
@@ -133,7 +132,21 @@ def _reply(reply: Event) -> str:
 
 
 def _bot_failed(event: Event) -> Drawn:
-    yield Mark(BOT, f"{event.get('kind')}: {event.get('detail')}", "bad")
+    yield Arrow(
+        BOT, GATEWAY, f"no answer to {event.get('bot_event')}: {event.get('kind')}, {event.get('detail')}", "bad"
+    )
+
+
+def _handed_off(event: Event) -> Drawn:
+    yield Mark(GATEWAY, f"goes on with channel {event.get('channel')}")
+
+
+def _sound_failed(event: Event) -> Drawn:
+    yield Mark(GATEWAY, f"cannot play: {event.get('detail')}", "bad")
+
+
+def _fallback(event: Event) -> Drawn:
+    yield Mark(GATEWAY, "gives up on the bot and says so", "bad")
 
 
 def _playback_started(event: Event) -> Drawn:
@@ -187,7 +200,9 @@ DRAWN: Final[dict[str, Callable[[Event], Drawn]]] = {
     "bot.asked": _bot_asked,
     "bot.replied": _bot_replied,
     "bot.failed": _bot_failed,
-    "fallback.started": lambda event: iter([Mark(GATEWAY, "gives up on the bot: plays the fallback", "bad")]),
+    "call.handed_off": _handed_off,
+    "sound.failed": _sound_failed,
+    "fallback.started": _fallback,
     "playback.started": _playback_started,
     "playback.ended": _playback_ended,
     "leg.hanging_up": _leg_hanging_up,

@@ -1,4 +1,4 @@
-"""A Bridge whose clock the test turns: plays what is written, in 20 ms ticks, and gives the marks back; for any test."""
+"""A Bridge whose clock the test turns: plays what is written, in 20 ms ticks, and gives the marks back."""
 
 from collections import deque
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class FakeVoice:
 
 
 class FakeBridge:
-    """Implements gateway.engine.ports.Bridge. `sink` takes (call, mark, samples, flushed), as the Legs adapter's does."""
+    """Implements gateway.engine.ports.Bridge. `sink` takes (call, mark, samples, flushed), as Legs' does."""
 
     def __init__(self, sink: Callable[[CallId, int, int, bool], None] | None = None, clock_rate: int = 8000) -> None:
         self.sink = sink or (lambda *_: None)

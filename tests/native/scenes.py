@@ -1,4 +1,4 @@
-"""Scenes with a real PJSIP in them, each run in a process of its own by test_pcm_port.py: `python scenes.py NAME` prints JSON."""
+"""Scenes with a real PJSIP, each in a process of its own, for test_pcm_port.py: `python scenes.py NAME` prints JSON."""
 
 import contextlib
 import gc
@@ -74,7 +74,7 @@ def settle() -> None:
 
 @contextlib.contextmanager
 def busy_python() -> Iterator[None]:
-    """Three threads that want the interpreter all the time; one of them keeps it for long, as a large json.loads() does."""
+    """Three threads that want the interpreter all the time; one keeps it for long, as a large json.loads() does."""
     stop = threading.Event()
 
     def turns() -> None:
@@ -209,7 +209,7 @@ def queue_order() -> dict[str, Any]:
 
 
 def flush() -> dict[str, Any]:
-    """Barge-in: nothing of what was queued is heard after flush() returned, and every tag is told, with what was played."""
+    """Barge-in: nothing that was queued is heard after flush(), and every tag is told, with what was played."""
     hub = pj.PcmHub()
     with endpoint():
         speaker, listener = port(hub, 1), port(hub, 2)
@@ -560,7 +560,7 @@ def build() -> dict[str, Any]:
             sender.sendto(b"\r\n\r\n", (host, int(number)))
         woken = select.select([fd], [], [], 2)[0]
         codecs = [c.codecId.rpartition("/")[0] for c in ep.codecEnum2()]
-        result = {
+        return {
             "version": [ep.libVersion().major, ep.libVersion().minor],
             "before": before,
             "kind": os.readlink(f"/proc/self/fd/{fd}"),
@@ -569,7 +569,6 @@ def build() -> dict[str, Any]:
             "calls": pj.MAX_CALLS,
             "codecs": codecs,
         }
-    return result
 
 
 def _rss_mb() -> float:

@@ -1,4 +1,4 @@
-"""PcmPort and PcmHub, seen from Python: the media clock keeps its 20 ms whatever Python does, and the queue keeps its word."""
+"""PcmPort and PcmHub, seen from Python: the media clock keeps its 20 ms whatever Python does."""
 
 import functools
 import json

@@ -33,9 +33,9 @@
 #define PJ_TIMER_DEBUG 0                        /* default 1 stores file:line in each timer                          */
 #define PJ_LOG_MAX_LEVEL 4                      /* 4 = SIP traces can be switched on; 5 is debugging of PJSIP        */
 
-/* RTP source lock: PJSIP adopts a new source after this many stray packets in a row (default 10), so a sprayer takes
- * the audio in 0.2 s. The count starts again with each packet from the right source. 500 = 10 s of nothing but strays:
- * a peer that really moved its port comes back, and signalling (re-INVITE) is at once. */
+/* RTP source lock: PJSIP adopts a new source after this many stray packets with none from the right source among them
+ * (default 10: a sprayer needs 500 packets a second). With 500 he needs 25,000 a second, per call. A peer that really
+ * moved without saying so comes back after 10 s; one that says so (re-INVITE), or that was never heard yet, at once. */
 #define PJMEDIA_RTP_NAT_PROBATION_CNT 500
 #define PJMEDIA_RTCP_NAT_PROBATION_CNT 50       /* RTCP comes every 5 s; default 3                                   */
 

@@ -361,6 +361,7 @@ public:
         events_.clear();
     }
 
+    bool closed() const { return closed_.load(std::memory_order_relaxed); }
     std::int64_t position() const { return position_.load(std::memory_order_acquire); }
     std::int64_t queued() const { return queued_.load(std::memory_order_relaxed); }
     std::uint64_t underruns() const { return underruns_.get(); }
@@ -621,6 +622,8 @@ PcmPort::~PcmPort() { close(); }
 void PcmPort::createPort(unsigned clock_rate, unsigned samples_per_frame) {
     if (port_ != nullptr)
         raise(PJ_EEXISTS, "PcmPort.createPort()");
+    if (core_->closed())
+        raise(PJ_EGONE, "PcmPort.createPort() after close()");
     if (clock_rate == 0 || samples_per_frame == 0)
         raise(PJ_EINVAL, "PcmPort.createPort()");
     if (pjsua_get_state() == PJSUA_STATE_NULL)

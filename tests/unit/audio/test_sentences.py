@@ -40,7 +40,9 @@ def test_a_sentence_without_end_is_cut_at_a_comma() -> None:
     assert len(parts) > 4
 
 
-@given(st.text(max_size=1500) | st.lists(st.sampled_from(["Hi", ".", " ", "Mr", "3", "!", '"', "\n", "a"])).map("".join))
+@given(
+    st.text(max_size=1500) | st.lists(st.sampled_from(["Hi", ".", " ", "Mr", "3", "!", '"', "\n", "a"])).map("".join)
+)
 def test_nothing_is_lost_and_no_part_is_blank(text: str) -> None:
     parts = sentences(text)
     assert "".join("".join(parts).split()) == "".join(text.split())

@@ -1,5 +1,7 @@
 """The built-in bots, told what happens and asked what they say."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,9 +132,7 @@ async def test_lets_a_call_in(bot: ReceptionBot | EchoBot | AnnounceBot) -> None
         max_size=12,
     ),
 )
-async def test_a_caller_is_never_left_in_silence(
-    name: str, story: list[tuple[BotEventName, dict[str, object]]]
-) -> None:
+async def test_a_caller_is_never_left_in_silence(name: str, story: list[tuple[BotEventName, dict[str, Any]]]) -> None:
     bot = BUILTIN[name]()
     assert words(await tell(bot, START))
     for event, data in story:

@@ -58,7 +58,8 @@ def running(program: str, folder: Path) -> Iterator[str]:
                 continue
         else:
             pytest.fail(f"the first bot of README.md does not listen:\n{log.read_text()}")
-        yield f"http://127.0.0.1:{port}/"
+        route = re.search(r"""["'](/[\w/-]*)["']""", program)
+        yield f"http://127.0.0.1:{port}{route[1] if route else '/'}"
     finally:
         process.kill()
         process.wait()

@@ -194,6 +194,10 @@ class TestSignature:
         with pytest.raises(ValueError, match=f"^{message}$"):
             WebhookBot("http://bot.example/", [secret])
 
+    def test_needs_a_sequence(self) -> None:
+        with pytest.raises(TypeError, match=r"^secrets is a sequence of secrets, not one$"):
+            WebhookBot("http://bot.example/", OLD)
+
 
 @pytest.mark.parametrize("url", ["", "bot.example", "ftp://bot.example/", "http:///path", "file:///etc/passwd"])
 def test_a_url_must_be_http_and_name_a_host(url: str) -> None:
@@ -231,10 +235,10 @@ class TestBadAnswer:
         ("answer", "message"),
         [
             (html(), "malformed: the bot answered text/html, not JSON"),
-            (raw(b"{"), "malformed: not JSON: EOF while parsing an object at line 1 column 1"),
+            (raw(b"{"), "malformed: not JSON: "),
             (raw(b""), "malformed: the answer is empty; to say nothing, answer 204"),
             (raw(b"[]"), 'malformed: not a JSON object such as {"replies": []}'),
-            (raw('{"replies": "é"}'.encode("latin-1")), "malformed: not JSON: invalid unicode code point"),
+            (raw('{"replies": "é"}'.encode("latin-1")), "malformed: not JSON: "),
             (wrong_types(), "refused: replies[0].text: must be a string"),
             (replies({"type": "txt"}), "refused: replies[0]: unknown reply type 'txt'; did you mean text?"),
             (replies({"type": "switch"}), "refused: replies[0]: switch is not available yet"),
@@ -257,11 +261,9 @@ class TestBadAnswer:
         assert (await failure(server.url)).startswith(message)
         assert len(server.requests) == 1
 
-    async def test_100_mb_are_not_read(self, server: BotServer) -> None:
-        server.on("start", huge())
-        began = time.monotonic()
-        await failure(server.url)
-        assert time.monotonic() - began < 0.5
+    async def test_a_body_without_end_is_not_read(self, server: BotServer) -> None:
+        server.on("start", huge(mib=100_000))
+        assert await failure(server.url) == "too-large: the answer has more than 64 KiB"
 
     async def test_a_path_that_is_wrong(self, server: BotServer) -> None:
         server.on("start", HELLO)
@@ -303,7 +305,7 @@ class TestTimeout:
         server.on("start", answer)
         began = time.monotonic()
         assert await failure(server.url, timeout_s=0.25) == "timeout: no answer within 0.25 s"
-        assert 0.24 < time.monotonic() - began < 1
+        assert 0.24 < time.monotonic() - began < 2
         assert len(server.requests) == 1
 
     async def test_covers_a_server_that_accepts_and_says_nothing(self) -> None:
@@ -314,7 +316,7 @@ class TestTimeout:
         server.on("start", status(503), silent())
         began = time.monotonic()
         assert await failure(server.url, timeout_s=1.5) == "timeout: no answer within 1.5 s"
-        assert 1.4 < time.monotonic() - began < 1.9
+        assert 1.4 < time.monotonic() - began < 2.5  # and not 3.1
 
     async def test_a_second_attempt_has_a_fair_chance(self, server: BotServer) -> None:
         server.on("start", slow(0.9, status(504)), slow(0.5, HELLO))
@@ -341,7 +343,7 @@ class TestRetry:
         one, two = server.requests
         assert one.headers["webhook-id"] == two.headers["webhook-id"] == "evt_1"
         assert one.body == two.body
-        assert 0.09 < two.at_s - one.at_s < 0.5
+        assert 0.09 < two.at_s - one.at_s < 1
         assert [(entry["event"], entry["event_id"]) for entry in logs] == [("bot.retried", "evt_1")]
 
     @pytest.mark.parametrize(

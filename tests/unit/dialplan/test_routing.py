@@ -128,7 +128,7 @@ def test_a_source_belongs_to_the_trunk_that_allows_it() -> None:
 
 def test_strangers_have_no_trunk() -> None:
     assert trunk_of(PLAN, "198.51.100.11", "udp", 5060) is None
-    assert trunk_of(PLAN, "203.0.113.5", "tcp", 5060) is None
+    assert trunk_of(PLAN, "203.0.113.5", "tls", 5060) is None
     assert trunk_of(PLAN, "2001:db8::1", "udp", 5060) is None
 
 
@@ -148,6 +148,12 @@ def test_two_trunks_of_one_machine_are_told_apart_by_port() -> None:
 def test_a_network_in_trunks_of_two_transports_is_no_mistake() -> None:
     plan = trunks(a="host: 10.0.0.1, transport: udp", b="host: 10.0.0.1, transport: tcp")
     assert (trunk_of(plan, "10.0.0.1", "udp", 1), trunk_of(plan, "10.0.0.1", "tcp", 1)) == ("a", "b")
+
+
+def test_a_udp_trunk_may_call_over_tcp_but_a_tcp_trunk_not_over_udp() -> None:
+    plan = trunks(a="host: 10.0.0.1, transport: udp", b="host: 10.0.0.2, transport: tcp")
+    assert trunk_of(plan, "10.0.0.1", "tcp", 1) == "a"
+    assert trunk_of(plan, "10.0.0.2", "udp", 1) is None
 
 
 networks = st.tuples(st.integers(0, 255), st.integers(0, 3), st.integers(8, 32)).map(

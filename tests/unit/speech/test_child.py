@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def children() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_left():
+async def nothing_left() -> AsyncIterator[None]:
     await run(["true"], b"", timeout_s=5, max_output=10)
     before = descriptors()
     yield

@@ -91,7 +91,9 @@ WAV = write_wav(tone(440, 500, 8000), 8000)
 def encoded(form: str, subtype: str | None = None, rate: int = 44100, channels: int = 2, seconds: float = 1.0) -> bytes:
     t = np.arange(round(rate * seconds)) / rate
     file = io.BytesIO()
-    soundfile.write(file, np.tile(0.5 * np.sin(2 * np.pi * 1000 * t)[:, None], (1, channels)), rate, subtype, format=form)
+    soundfile.write(
+        file, np.tile(0.5 * np.sin(2 * np.pi * 1000 * t)[:, None], (1, channels)), rate, subtype, format=form
+    )
     return file.getvalue()
 
 
@@ -105,8 +107,10 @@ async def test_a_wav_at_the_bridges_rate_comes_as_it_is(site: Site, fetcher: Fet
 @pytest.mark.parametrize(
     ("form", "subtype", "kind"),
     [
-        ("WAV", "PCM_16", "audio/wav"), ("WAV", "ULAW", "audio/wav"), ("WAV", "PCM_24", "audio/wav"), ("WAV", "FLOAT", "audio/wav"),
-        ("MP3", None, "audio/mpeg"), ("OGG", "VORBIS", "application/ogg"), ("OGG", "OPUS", "audio/ogg"), ("FLAC", None, "audio/flac"),
+        ("WAV", "PCM_16", "audio/wav"), ("WAV", "ULAW", "audio/wav"), ("WAV", "PCM_24", "audio/wav"),
+        ("WAV", "FLOAT", "audio/wav"),
+        ("MP3", None, "audio/mpeg"), ("OGG", "VORBIS", "application/ogg"), ("OGG", "OPUS", "audio/ogg"),
+        ("FLAC", None, "audio/flac"),
     ],
 )  # fmt: skip
 async def test_every_format_becomes_mono_at_our_rate(
@@ -173,7 +177,8 @@ async def test_a_proxy_of_the_environment_is_not_asked(
 @pytest.mark.parametrize(
     "host",
     [
-        "127.0.0.1", "[::1]", "169.254.169.254", "10.1.2.3", "192.168.0.1", "[::ffff:127.0.0.1]", "[fe80::1]", "0.0.0.0",
+        "127.0.0.1", "[::1]", "169.254.169.254", "10.1.2.3", "192.168.0.1", "[::ffff:127.0.0.1]", "[fe80::1]",
+        "0.0.0.0",
         "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "localhost", "127.0.0.1.", "１２７.0.0.1",
     ],
 )  # fmt: skip
@@ -194,7 +199,9 @@ async def test_a_name_that_leads_inside(site: Site) -> None:
         await fetcher.close()
 
 
-@pytest.mark.parametrize("to", ["http://10.0.0.1/x", "http://169.254.169.254/latest", "http://[::1]/", "http://127.0.0.2/"])
+@pytest.mark.parametrize(
+    "to", ["http://10.0.0.1/x", "http://169.254.169.254/latest", "http://[::1]/", "http://127.0.0.2/"]
+)
 async def test_a_redirect_that_leads_inside(site: Site, fetcher: Fetcher, to: str) -> None:
     assert "not a public address" in await refusal(fetcher, site.redirects("/r", to))
 
@@ -304,7 +311,8 @@ async def test_a_cut_connection(site: Site, fetcher: Fetcher) -> None:
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"", b"<html>", os.urandom(5000), b"RIFF" + os.urandom(100), b"OggS" + os.urandom(3000), b"fLaC" + os.urandom(3000),
+    [b"", b"<html>", os.urandom(5000), b"RIFF" + os.urandom(100), b"OggS" + os.urandom(3000),
+     b"fLaC" + os.urandom(3000),
      b"\xff\xfb\x90\x00" + os.urandom(3000), encoded("FLAC")[:3000], encoded("MP3")[:50]],
 )  # fmt: skip
 async def test_garbage_is_refused_or_short_but_never_a_crash(site: Site, fetcher: Fetcher, garbage: bytes) -> None:

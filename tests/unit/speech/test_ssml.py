@@ -55,7 +55,9 @@ def test_plain_text_has_no_commands(text: str) -> None:
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\[\]]", safe)
 
 
-_PIECES = st.sampled_from(["<audio src='x'/>", "&lt;", "&#60;", "<", ">", "/", "audio src='x'", "<p>", "</p>", "<![CDATA[", "]]>"])
+_PIECES = st.sampled_from(
+    ["<audio src='x'/>", "&lt;", "&#60;", "<", ">", "/", "audio src='x'", "<p>", "</p>", "<![CDATA[", "]]>"]
+)
 
 
 @given(st.lists(_PIECES, max_size=12).map("".join))

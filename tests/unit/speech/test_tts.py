@@ -1,4 +1,4 @@
-"""espeak-ng, the real one: it speaks promptly, at a constant level, in the voice asked for, and leaves nothing behind."""
+"""espeak-ng, the real one: it speaks promptly, at a constant level, in the voice asked for, and leaves nothing."""
 
 import asyncio
 import os
@@ -91,7 +91,9 @@ async def test_nothing_to_say_is_no_sound(text: str) -> None:
     assert await Espeak().render(say(text, ssml="<" in text), 8000) == b""
 
 
-@pytest.mark.parametrize("text", ["...", "-f /etc/passwd", "Grüße \U0001f600 \ud800", "[[h@l'oU]]", "$(id) `id` %s", "a" * 8192])
+@pytest.mark.parametrize(
+    "text", ["...", "-f /etc/passwd", "Grüße \U0001f600 \ud800", "[[h@l'oU]]", "$(id) `id` %s", "a" * 8192]
+)
 async def test_odd_texts_do_no_harm(text: str) -> None:
     assert len(await Espeak().render(say(text), 8000)) % 2 == 0
 
@@ -118,7 +120,8 @@ async def test_an_engine_that_hangs_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "why"), [("echo broken >&2; exit 1", "broken"), ("echo no wav", "not a WAV file"), ("kill -SEGV $$", "-11")]
+    ("body", "why"),
+    [("echo broken >&2; exit 1", "broken"), ("echo no wav", "not a WAV file"), ("kill -SEGV $$", "-11")],
 )
 async def test_an_engine_that_fails_is_our_trouble(tmp_path: Path, body: str, why: str) -> None:
     with pytest.raises(SoundError, match=why) as caught:

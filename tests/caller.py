@@ -1,0 +1,200 @@
+"""A caller without a SIP stack: what a test writes is what is sent, and everything that comes is kept; for tests/sip.
+
+    async with Caller(gateway) as customer:
+        await customer.calls("100", {"X-CRM-Id": "42"})
+        await customer.ear.presses("1")
+        bye = await customer.is_hung_up()
+        assert bye.header("X-Ticket") == "7"
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from tests.ear import Ear
+from tests.gateway_process import GatewayProcess, Line
+from tests.wire import CARRIER, Wire, ladder
+
+_numbers = itertools.count(1)
+
+
+class Caller(asyncio.DatagramProtocol):
+    """One call over UDP from `address`, with its RTP in `ear`."""
+
+    def __init__(self, gateway: GatewayProcess, address: str = CARRIER, user: str = "+12125550123") -> None:
+        self.gateway, self.address, self.user = gateway, address, user
+        number = f"{next(_numbers)}-{time.monotonic_ns():x}"
+        self.call_id = f"caller-{number}@{address}"
+        self.messages: list[Wire] = []
+        """All that was sent and received."""
+        self.ear = Ear(address)
+        self.answers_bye = True
+        self._tag, self._branch = f"t{number}", f"z9hG4bK{number}"
+        self._to, self._uri, self._target, self._cseq = "", "", "", 0
+        self._live = False
+        self._news = asyncio.Event()
+        self._transport: asyncio.DatagramTransport | None = None
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        await self.ear.__aenter__()
+        await loop.create_datagram_endpoint(lambda: self, local_addr=(self.address, 0))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._live:
+                await self.hangs_up()
+        finally:
+            assert self._transport is not None
+            self._transport.close()
+            self.ear.close()
+
+    # ── the call ────────────────────────────────────────────────────────────────────────────────────
+
+    async def calls(self, to: str, headers: Mapping[str, str] | None = None) -> Wire:
+        """INVITE, 200, ACK."""
+        self.invites(to, headers)
+        return await self.is_answered()
+
+    def invites(self, to: str, headers: Mapping[str, str] | None = None, offer: str | None = None) -> None:
+        """INVITE, with an offer of PCMU and telephone-event unless told otherwise."""
+        self._uri = self._target = f"sip:{to}@127.0.0.1:{self.gateway.udp_port}"
+        self._to = f"<{self._uri}>"
+        self._request("INVITE", headers, self.sdp() if offer is None else offer)
+
+    async def is_answered(self) -> Wire:
+        """Wait for the final response, which must be 200, and acknowledge it."""
+        answer = await self.is_told_finally()
+        assert answer.status == 200, f"answered {answer.start}\n{ladder(self.messages)}"
+        self._live = True
+        self._to = answer.header("To") or ""
+        self._target = (answer.header("Contact") or "").partition("<")[2].partition(">")[0]
+        self.ear.peer = answer.media
+        self.acknowledges()
+        return answer
+
+    async def is_told_finally(self, timeout_s: float = 10.0) -> Wire:
+        """Wait for the final response to the last INVITE. A refusal is acknowledged."""
+        cseq = f"{self._cseq} INVITE"
+        final = await self._wait(lambda m: m.status >= 200 and m.header("CSeq") == cseq, timeout_s)
+        if final.status >= 300:
+            self._send("ACK", self._uri, {"To": final.header("To") or ""}, "", self._branch)
+        return final
+
+    async def is_told(self, status: int, method: str = "INVITE", timeout_s: float = 10.0) -> Wire:
+        """Wait for a response."""
+        return await self._wait(lambda m: m.status == status and m.method == method, timeout_s)
+
+    def acknowledges(self, answer: str = "") -> None:
+        """ACK of a 200."""
+        self._send("ACK", self._target, {}, answer, f"{self._branch}a{self._cseq}")
+
+    async def cancels(self) -> Wire:
+        """CANCEL; the final response to the INVITE."""
+        self._send("CANCEL", self._uri, {}, "", self._branch)
+        return await self.is_told_finally()
+
+    async def reinvites(self, direction: str = "sendrecv", connection: str | None = None, ear: Ear | None = None) -> Wire:
+        """A re-INVITE with this direction, this c= line, or another port; its answer, acknowledged."""
+        self._request("INVITE", {}, self.sdp(direction, connection, ear))
+        return await self.is_answered()
+
+    async def hangs_up(self, headers: Mapping[str, str] | None = None) -> Wire:
+        """BYE, 200."""
+        self._live = False
+        self._request("BYE", headers)
+        cseq = f"{self._cseq} BYE"
+        return await self._wait(lambda m: m.status > 0 and m.header("CSeq") == cseq)
+
+    async def is_hung_up(self, timeout_s: float = 15.0) -> Wire:
+        """Wait for the gateway's BYE."""
+        bye = await self._wait(lambda m: not m.sent and m.start.startswith("BYE "), timeout_s)
+        self._live = False
+        return bye
+
+    async def informs(self, key: str, content_type: str = "application/dtmf-relay") -> Wire:
+        """A key by SIP INFO."""
+        body = f"Signal={key}\r\nDuration=160\r\n" if "relay" in content_type else key
+        self._request("INFO", {"Content-Type": content_type}, body)
+        return await self.is_told(200, "INFO")
+
+    async def end(self) -> Line:
+        """The gateway's `call.ended` of this call."""
+        return await self.gateway.end_of(self.call_id)
+
+    @property
+    def received(self) -> list[Wire]:
+        """What the gateway sent."""
+        return [message for message in self.messages if not message.sent]
+
+    # ── the wire ────────────────────────────────────────────────────────────────────────────────────
+
+    def sdp(self, direction: str = "sendrecv", connection: str | None = None, ear: Ear | None = None) -> str:
+        """An offer or answer of ours."""
+        return "\r\n".join((
+            "v=0", f"o=- 1 {self._cseq + 1} IN IP4 {self.address}", "s=-", f"c=IN IP4 {connection or self.address}",
+            "t=0 0", f"m=audio {(ear or self.ear).port} RTP/AVP 0 101", "a=rtpmap:0 PCMU/8000",
+            "a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-16", f"a={direction}", "",
+        ))  # fmt: skip
+
+    def _request(self, method: str, headers: Mapping[str, str] | None = None, body: str = "") -> None:
+        self._cseq += 1
+        self._branch = f"z9hG4bK{self._tag}{self._cseq}"
+        self._send(method, self._target, headers or {}, body, self._branch)
+
+    def _send(self, method: str, uri: str, headers: Mapping[str, str], body: str, branch: str) -> None:
+        assert self._transport is not None
+        host, port = self._transport.get_extra_info("sockname")
+        fields = {
+            "Via": f"SIP/2.0/UDP {host}:{port};branch={branch}",
+            "From": f'"Ann Caller" <sip:{self.user}@{host}>;tag={self._tag}',
+            "To": self._to,
+            "Call-ID": self.call_id,
+            "CSeq": f"{self._cseq} {method}",
+            "Contact": f"<sip:caller@{host}:{port}>",
+            "Max-Forwards": "70",
+            **({"Content-Type": "application/sdp"} if body else {}),
+            **headers,
+            "Content-Length": str(len(body.encode())),
+        }
+        lines = [f"{method} {uri} SIP/2.0", *(f"{name}: {value}" for name, value in fields.items()), "", body]
+        self._put("\r\n".join(lines))
+
+    def _put(self, text: str) -> None:
+        assert self._transport is not None
+        self.messages.append(Wire(True, text, time.monotonic()))
+        self._transport.sendto(text.encode(), ("127.0.0.1", self.gateway.udp_port))
+
+    async def _wait(self, wanted: Callable[[Wire], bool], timeout_s: float = 10.0) -> Wire:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not (found := [m for m in self.messages if not m.sent and wanted(m)]):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"it did not come:\n{ladder(self.messages)}") from None
+        return found[0]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of asyncio."""
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Of asyncio: keep it; requests of the gateway are answered 200."""
+        message = Wire(False, data.decode(errors="replace"), time.monotonic())
+        if not message.status and message.method != "ACK" and (message.method != "BYE" or self.answers_bye):
+            self._respond(message)
+        self.messages.append(message)
+        self._news.set()
+
+    def _respond(self, request: Wire) -> None:
+        names = ("Via", "From", "To", "Call-ID", "CSeq")
+        lines = [f"{name}: {value}" for name in names for value in request.headers(name)]
+        self._put("\r\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""]))
