@@ -1,4 +1,4 @@
-"""The composition root: settings and plan in, a running gateway out; the one file that knows everybody. Used by cli.py."""
+"""The composition root: settings and plan in, a running gateway out; the one file that knows all. For cli.py."""
 
 import asyncio
 import signal

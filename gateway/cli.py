@@ -20,8 +20,8 @@ from gateway.settings import ExposureError, Settings, check_exposure, load_setti
 app = typer.Typer(
     name="switchhook",
     help="A voice telephony gateway: carriers' SIP trunks in, bots on the line.\n\n"
-    "Start with [bold]switchhook demo[/bold]: it places a call to a bot and shows what happens. Then "
-    "[bold]switchhook serve[/bold], and call it with [bold]switchhook call sip:100@127.0.0.1[/bold] or your own softphone.",
+    "Start with [bold]switchhook demo[/bold]: it places a call to a bot and shows what happens. Then run "
+    "[bold]switchhook serve[/bold] and call it with [bold]switchhook call sip:100@127.0.0.1[/bold] or a softphone.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

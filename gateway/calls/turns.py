@@ -1,8 +1,8 @@
 """Whose turn it is: carries out a bot's reply list, with barge-in, digit collection and no-input; driven by control.
 
 One list at a time is being carried out, in order; a list that comes while another is under way is put behind it. Three
-things can keep it waiting: playback, an open digit collection, digits on their way out. When nothing is left and the bot
-is not thinking either, it is the customer's turn, and the no-input timer runs.
+things can keep it waiting: playback, an open digit collection, digits on their way out. When nothing is left and the
+bot is not thinking either, it is the customer's turn, and control lets the no-input timer run.
 """
 
 from collections import deque
@@ -74,7 +74,7 @@ class Turns:
 
     leg_id: LegId
     voice: VoiceSettings
-    barge_in: BargeIn = BargeIn()
+    barge_in: BargeIn = field(default_factory=BargeIn)
     no_input_ms: int = DEFAULT_NO_INPUT_MS
     connected: bool = False
     held: bool = False

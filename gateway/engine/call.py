@@ -1,4 +1,4 @@
-"""One live call: its queue, its task, its timers and its requests to the bot; made by engine.py for each INVITE that is taken."""
+"""One live call: its queue, task, timers and requests to the bot; made by engine.py for each INVITE that is taken."""
 
 import asyncio
 from collections.abc import Callable

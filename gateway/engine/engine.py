@@ -1,4 +1,4 @@
-"""The engine: takes every new leg, routes it, makes a call of it or refuses it, and passes events on; built and run by app.py."""
+"""The engine: takes every new leg, routes it, makes a call of it or refuses it, passes events on; run by app.py."""
 
 import asyncio
 from collections.abc import Callable, Mapping

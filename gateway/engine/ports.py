@@ -77,7 +77,7 @@ class Bot(Protocol):
     """One channel's bot."""
 
     async def ask(self, ask: AskBot, event_id: str, at: str) -> BotResponse:
-        """Send one event (`at` is RFC 3339) and read the answer. Raises BotError. Cancelling it abandons the request."""
+        """Send one event (`at` is RFC 3339), read the answer. Raises BotError. Cancelling it abandons the request."""
 
     async def close(self) -> None:
         """Release connections."""

@@ -1,4 +1,4 @@
-"""The plan that runs: a dialplan made ready for the engine (channel policies, bots); made by app.py, replaced as a whole."""
+"""The plan that runs: a dialplan made ready for the engine (policies, bots); made by app.py, replaced as a whole."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

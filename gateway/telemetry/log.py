@@ -1,4 +1,4 @@
-"""Logging for all of the gateway: structlog, one event a line on stderr, personal data masked by one processor; set up by app.py."""
+"""Logging: structlog, one event a line on stderr, personal data masked by one processor; set up by app.py."""
 
 import logging
 import sys
