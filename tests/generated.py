@@ -1,4 +1,4 @@
-"""The files that are made from code: the README's state diagram and the dialplan's schema. `make docs` writes them, test_generated.py compares."""
+"""The files that are made from code: `make docs` writes them, unit/test_generated.py compares."""
 
 import re
 from pathlib import Path

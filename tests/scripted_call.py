@@ -1,4 +1,4 @@
-"""A call at a desk: drives one CallControl with events, plays the engine's part in time and bookkeeping, asserts in words."""
+"""A call at a desk: drives one CallControl with events, plays the engine's part in time and bookkeeping."""
 
 from dataclasses import dataclass, field
 
@@ -11,8 +11,8 @@ from gateway.calls.commands import (
     EndCall,
     Hangup,
     Play,
-    Reject,
     Redirect,
+    Reject,
     SetHearing,
     StartTimer,
     StopPlayback,
@@ -109,12 +109,11 @@ class ScriptedCall:
     def bot_replies(self, *replies: dict, config: dict | None = None) -> None:
         made = response(list(replies))
         if config is not None:
-            from gateway.calls.replies import parse_response
             import json
 
-            made = made.model_copy(
-                update={"config": parse_response(json.dumps({"config": config}).encode()).config}
-            )
+            from gateway.calls.replies import parse_response
+
+            made = made.model_copy(update={"config": parse_response(json.dumps({"config": config}).encode()).config})
         seq = max(self.open_asks)
         del self.open_asks[seq]
         self.happens(BotReplied(seq, made))

@@ -18,7 +18,7 @@ _runs = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class SippRun:
-    """What came of a scenario: the caller's side of one or more calls."""
+    """What came of a scenario: the caller's side of one or more calls; `call_id` is that of the first one."""
 
     code: int
     output: str
@@ -59,16 +59,20 @@ async def sipp(
     address: str = CARRIER,
     tcp: bool = False,
     ear_port: int = 9,
+    duration_ms: int = 0,
+    calls: int = 1,
+    rate: int = 10,
     timeout_s: float = 15.0,
     **keys: str | int,
 ) -> SippRun:
-    """Run tests/sip/scenarios/{scenario}.xml once; `keys` are its [names], [ear] is the port where audio is wanted."""
+    """Run tests/sip/scenarios/{scenario}.xml; `keys` are its [names], [ear] is the port where audio is wanted."""
     number = next(_runs)
-    call_id = f"{scenario}-{number}-{time.monotonic_ns():x}@{address}"
+    call_id = f"1-{scenario}-{number}-{time.monotonic_ns():x}@{address}"
     trace = folder / f"{scenario}-{number}.messages"
     command = [
-        *("sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-s", to, "-i", address, "-m", "1"),
-        *("-p", str(free_port(address)), "-cid_str", call_id, "-nostdin", "-nd"),
+        *("sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-s", to, "-i", address, "-m", str(calls)),
+        *("-p", str(free_port(address)), "-cid_str", "%u" + call_id[1:], "-nostdin", "-nd"),
+        *("-d", str(duration_ms), "-r", str(rate), "-l", str(calls)),
         *("-t", "t1" if tcp else "u1", "-timeout", f"{timeout_s:.0f}s", "-timeout_error", "-trace_msg"),
         *("-message_file", str(trace), "-recv_timeout", str(int(timeout_s * 1000)), "-key", "ear", str(ear_port)),
         *(part for name, value in keys.items() for part in ("-key", name, str(value))),

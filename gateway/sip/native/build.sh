@@ -42,11 +42,13 @@ while [ $# -gt 0 ]; do
         *) die "unknown argument '$1'; usage: build.sh [--python PY] [--out DIR]" ;;
     esac
 done
-command -v "$python" >/dev/null || die "no Python at '$python': give --python /path/to/python (3.11 or newer)"
+found=$(command -v "$python") || die "no Python at '$python': give --python /path/to/python (3.11 or newer)"
+python=$(cd "$(dirname "$found")" && pwd)/${found##*/} # absolute, but not resolved: a venv is known by its path
 abi=$("$python" -c 'import sys, sysconfig
 assert sys.version_info >= (3, 11), "too old"
 print(sysconfig.get_config_var("SOABI"))' 2>/dev/null) || die "'$python' is not Python 3.11 or newer: give another one with --python"
 mkdir -p "$cache/source" "$cache/wheels" "$cache/logs" || die "cannot write to $cache: set SWITCHHOOK_CACHE to a folder of yours"
+cache=$(cd "$cache" && pwd)
 
 # -------------------------------------------------------------------------------------------------------- what is there
 

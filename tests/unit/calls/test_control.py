@@ -254,7 +254,10 @@ def test_the_fallback_waits_for_what_plays_and_digits_do_not_disturb_it():
 @pytest.mark.parametrize(
     ("reply", "problem"),
     [
-        ({"type": "handoff", "channel": "recepton"}, "replies[0].channel: no channel 'recepton'; did you mean 'reception'?"),
+        (
+            {"type": "handoff", "channel": "recepton"},
+            "replies[0].channel: no channel 'recepton'; did you mean 'reception'?",
+        ),
         ({"type": "tag", "data": {"x": "y" * 9000}}, "replies[0].data: call.data would be larger than 16 KiB"),
     ],
 )

@@ -134,7 +134,10 @@ def legs(name: str, roles: list[Role]) -> st.SearchStrategy[Leg]:
 
 others = st.tuples(*(legs(n, [Role.AGENT, Role.CONSULT, Role.SUPERVISOR]) for n in ("bob", "carl", "sue")))
 calls = st.builds(
-    lambda customer, others, bot: call_of(customer, *others, bot=bot), legs("ann", [Role.CUSTOMER]), others, st.booleans()
+    lambda customer, others, bot: call_of(customer, *others, bot=bot),
+    legs("ann", [Role.CUSTOMER]),
+    others,
+    st.booleans(),
 )
 
 

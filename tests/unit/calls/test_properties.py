@@ -19,7 +19,12 @@ CALM = [
     {"type": "pause", "ms": 10}, {"type": "audio", "prompt": "closed"}, {"type": "sendDtmf", "digits": "1"},
     {"type": "tag", "data": {"a": 1}}, {"type": "answer"}, {"type": "ringing"},
 ]  # fmt: skip
-LAST = [HANGUP, {"type": "handoff", "channel": "sales"}, {"type": "reject"}, {"type": "redirect", "contacts": ["sip:a@b"]}]
+LAST = [
+    HANGUP,
+    {"type": "handoff", "channel": "sales"},
+    {"type": "reject"},
+    {"type": "redirect", "contacts": ["sip:a@b"]},
+]
 reply_lists = st.tuples(st.lists(st.sampled_from(CALM), max_size=5), st.none() | st.sampled_from(LAST)).map(
     lambda t: t[0] + ([t[1]] if t[1] else [])
 )

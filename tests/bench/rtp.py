@@ -1,0 +1,93 @@
+"""What captured RTP says of its sender: gaps, losses, and silence where sound should be; used by the figures on media."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tests.bench.capture import Datagram
+
+LONGEST_FINE_MS = 60
+_HEADER = 12
+_SILENCE = frozenset(b"\xff\x7f")  # PCMU's two zeros
+_PCMU = 0
+
+
+@dataclass(slots=True)
+class Stream:
+    """One SSRC of one port."""
+
+    last_at: float
+    last_seq: int
+    packets: int = 1
+    longest_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class Wire:
+    """All streams of a capture together. `intervals` counts times between packets, in whole milliseconds."""
+
+    streams: dict[tuple[int, bytes], Stream] = field(default_factory=dict)
+    intervals: Counter[int] = field(default_factory=Counter)
+    lost: int = 0
+    late: int = 0
+    silent: int = 0
+
+    @property
+    def packets(self) -> int:
+        """Of all streams."""
+        return sum(stream.packets for stream in self.streams.values())
+
+    @property
+    def longest_ms(self) -> float:
+        """The longest gap in any stream."""
+        return max((stream.longest_ms for stream in self.streams.values()), default=0.0)
+
+    @property
+    def too_long(self) -> int:
+        """Gaps over 60 ms."""
+        return sum(count for ms, count in self.intervals.items() if ms >= LONGEST_FINE_MS)
+
+    def interval_ms(self, share: float) -> int:
+        """The time between two packets that this share of them stays below."""
+        left = share * self.intervals.total()
+        for ms in sorted(self.intervals):
+            left -= self.intervals[ms]
+            if left <= 0:
+                return ms + 1
+        return 0
+
+
+def audio(datagrams: Iterable[Datagram]) -> Iterator[Datagram]:
+    """Those that are RTP with PCMU in it."""
+    return (d for d in datagrams if len(d.data) > _HEADER and d.data[0] == 0x80 and d.data[1] & 0x7F == _PCMU)
+
+
+def is_silent(datagram: Datagram) -> bool:
+    """Whether all that was captured of the packet's sound is digital silence."""
+    return _SILENCE.issuperset(datagram.data[_HEADER:])
+
+
+def read_wire(datagrams: Iterable[Datagram], begin: float, end: float) -> Wire:
+    """Everything that was sent between two times."""
+    wire = Wire()
+    for datagram in audio(datagrams):
+        if not begin <= datagram.at <= end:
+            continue
+        seq = int.from_bytes(datagram.data[2:4])
+        wire.silent += is_silent(datagram)
+        key = (datagram.source_port, datagram.data[8:12])
+        stream = wire.streams.get(key)
+        if stream is None:
+            wire.streams[key] = Stream(datagram.at, seq)
+            continue
+        step = (seq - stream.last_seq) & 0xFFFF
+        if step == 0 or step >= 0x8000:
+            wire.late += 1
+            continue
+        gap_ms = (datagram.at - stream.last_at) * 1000
+        wire.lost += step - 1
+        wire.intervals[int(gap_ms)] += 1
+        stream.packets += 1
+        stream.longest_ms = max(stream.longest_ms, gap_ms)
+        stream.last_at, stream.last_seq = datagram.at, seq
+    return wire
