@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.calls.errors import BotError, BotErrorKind
-from gateway.calls.headers import RESERVED, check_header
+from gateway.calls.headers import IDENTITY, RESERVED, check_header
 from gateway.calls.replies import (
     MAX_BODY,
     AnswerReply,
@@ -364,7 +364,7 @@ def test_python_values_are_read_or_refused_too(replies: list[Any]) -> None:
 # ── Headers ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", ["X-CRM-Id", "User-to-User", "P-Asserted-Identity", "Subject", "x!%*_+`'~.-9"])
+@pytest.mark.parametrize("name", ["X-CRM-Id", "User-to-User", "P-Charge-Info", "Subject", "x!%*_+`'~.-9"])
 def test_a_header_that_may_be_given(name: str) -> None:
     check_header(name, "a value\twith a tab, “quotes” and ünïcode")
 
@@ -382,16 +382,22 @@ def test_a_header_that_is_the_stacks_own(name: str) -> None:
             check_header(spelt, "x")
 
 
+@pytest.mark.parametrize("name", sorted(IDENTITY))
+def test_a_header_that_tells_a_network_who_somebody_is(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} tells a network who somebody is and cannot be given$"):
+        check_header(name, "x")
+
+
 @pytest.mark.parametrize("value", ["a\r\nVia: b", "a\nb", "a\rb", "a\x00b", "\x7f", "\x1b[31m"])
 def test_a_value_that_would_break_the_line(value: str) -> None:
-    with pytest.raises(ValueError, match=r"^X holds a line break or another control character$"):
-        check_header("X", value)
+    with pytest.raises(ValueError, match=r"^X-A holds a line break or another control character$"):
+        check_header("X-A", value)
 
 
 def test_a_value_of_4_kib_counts_bytes() -> None:
-    check_header("X", "x" * 4096)
-    with pytest.raises(ValueError, match=r"^X is longer than 4 KiB$"):
-        check_header("X", "é" * 2049)
+    check_header("X-A", "x" * 4096)
+    with pytest.raises(ValueError, match=r"^X-A is longer than 4 KiB$"):
+        check_header("X-A", "é" * 2049)
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
