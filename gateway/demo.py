@@ -55,12 +55,14 @@ async def run_demo() -> int:
             await demo.customer()
     except DemoFailed as error:
         demo.problems.append(str(error))
-    finally:
-        demo.draw(everything=True)
+    except asyncio.CancelledError:  # by a signal, and there is nothing to come after this
+        demo.problems.append("it was interrupted")
+    demo.draw(everything=True)
     console.print()
     for line in summary(demo.seen):
         console.print(line)
-    demo.check()
+    if not demo.problems:
+        demo.check()
     for problem in demo.problems:
         console.print(f"[bold red]not as planned:[/] {problem}")
     if not demo.problems:

@@ -34,8 +34,10 @@ Line = dict[str, Any]
 class GatewayProcess:
     """`python -m gateway serve` on free ports. `plan` is the text of a dialplan; `settings` are SWITCHHOOK_* by key."""
 
-    def __init__(self, plan: str, folder: Path, settings: Mapping[str, str] | None = None) -> None:
-        self._plan, self._folder, self._settings = plan, folder, settings or {}
+    def __init__(
+        self, plan: str, folder: Path, settings: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
+        self._plan, self._folder, self._settings, self._env = plan, folder, settings or {}, env or {}
         self.log: list[Line] = []
         """The log since the last `forget`."""
         self.noise: list[str] = []
@@ -84,16 +86,16 @@ class GatewayProcess:
         }
         own = {f"SWITCHHOOK_{key.replace('.', '__').upper()}": value for key, value in settings.items()}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHHOOK_")}
-        return {**clean, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **own}
+        return {**clean, **self._env, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **own}
 
     @property
     def pid(self) -> int:
         """Of the process."""
         return self._process.pid
 
-    def terminate(self) -> None:
+    def terminate(self, how: signal.Signals = signal.SIGTERM) -> None:
         """SIGTERM: the first one drains, the second one ends it."""
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(how)
 
     async def exit_code(self, timeout_s: float = 20.0) -> int:
         """Wait for its end."""
@@ -203,7 +205,9 @@ class GatewayProcess:
     async def all_given_back(self, within_s: float = 5.0) -> None:
         """It holds again what it held before there was any call."""
         deadline = asyncio.get_running_loop().time() + within_s
-        while (held := await self.held()) != self.idle:
-            more = {name: f"{count}, idle {self.idle[name]}" for name, count in held.items() if count != self.idle[name]}
-            assert asyncio.get_running_loop().time() < deadline, f"still held: {more}"
+        while (held := await self.held()) != (idle := self.idle):
+            if asyncio.get_running_loop().time() > deadline:
+                self.idle = held  # tell it once, not after every test that follows
+                more = {name: f"{count}, idle {idle[name]}" for name, count in held.items() if count != idle[name]}
+                raise AssertionError(f"still held: {more}")
             await asyncio.sleep(0.05)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, TypeVar
 
 import pjsua2 as pj
-import structlog
 
 from gateway.sip.thread import EndpointStopped, PjThread
+from gateway.telemetry.log import get_logger
 
 __all__ = ["Endpoint", "EndpointStopped", "SipSettings", "callback", "reason_of"]
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class _Complaints(pj.LogWriter):  # type: ignore[misc]
                 self._second, self._count = second, 0
             self._count += 1
             if self._count <= 10:
-                log.info("pjsip.complaint", severity=entry.level, text=entry.msg.strip()[:300])
+                log.info("pjsip.complaint", severity=entry.level, detail=entry.msg.strip()[:300])
         except BaseException:  # noqa: BLE001, S110 - called from C++, and there is no log left to tell
             pass
 

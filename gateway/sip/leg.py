@@ -1,28 +1,25 @@
 """One SIP dialog of ours with its PJSIP callbacks; legs.py makes them, and everything here runs in the PJSIP thread."""
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import pjsua2 as pj
-import structlog
 
 from gateway.calls import causes
 from gateway.calls.causes import Cause, Reason, Result
 from gateway.calls.events import DigitsSent, DtmfReceived, LegAnswered, LegEnded, LegEvent, LegHoldChanged
 from gateway.calls.headers import check_header
 from gateway.calls.model import LegId, PeerHold
-from gateway.sip import headers
+from gateway.sip.digits import DIGITS, DigitSender
 from gateway.sip.endpoint import callback, reason_of
+from gateway.sip.headers import MessageError, parse_message, reasons
 from gateway.sip.sdp import keep_codecs
 from gateway.sip.trunk import DtmfMode, TrunkSpec
+from gateway.telemetry.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
-_DIGITS: Final = frozenset("0123456789*#ABCD")
-_PAUSES: Final = {"w": 0.5, "W": 1.0}
-_DIGIT_GAP: Final = 0.1
 _SAME_PRESS: Final = 0.4
 """A digit that comes again within so long by the other way (RFC 4733 and INFO) is the same key press."""
 _SILENCE: Final = 30.0
@@ -70,10 +67,8 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._packets = 0
         self._heard_at = 0.0
         self._last_digit = ("", -1, 0.0)
-        self._keys: deque[str] = deque()
-        self._dialling = False
+        self._digits: DigitSender | None = None
         self._no_events = False
-        self._digit_ms = 0
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -95,36 +90,38 @@ class Leg(pj.Call):  # type: ignore[misc]
             return
         status = status or (603 if cause.reason in _DECIDED else 480)
         self._release = (cause, status, by_peer)
-        order = self._order(0 if self._answered else status, (("Reason", causes.reason_header(cause)), *extra))
+        order = self._order(0 if self._answered else status, (("Reason", causes.reason_header(cause)),), extra)
         order.reason = "".join(char for char in phrase if char.isprintable())[:100]
         try:
             self.hangup(order)
         except pj.Error as error:
             log.warning("leg.hangup_failed", leg_id=self.leg_id, detail=reason_of(error))
-        if not self._ended:  # PJSUA reports the end from within hangup, unless its media is not there yet
-            self._host.later(0.5, self._end_anyway)
+        self._make_sure()
 
     def redirect(self, contacts: tuple[str, ...]) -> None:
         """302 (RFC 3261 §21.3.3); the caller's side dials on."""
         if self._ended or self._answered or self._release is not None:
             return
-        self._release = (Cause(Result.BOT, Reason.TRANSFERRED), 302, False)
-        value = ", ".join(f"<{contact}>" for contact in contacts if not set(contact) & set("<>\r\n\0"))
+        value = ", ".join(f"<{uri}>" for uri in contacts if uri.isprintable() and not set(uri) & set('<> "'))
+        if not value:
+            self.release(causes.PROTOCOL_ERROR, status=500)
+            return
+        self._release = (causes.BOT_REDIRECTED, 302, False)
         try:
-            self.answer(self._order(302, (("Contact", value),), checked=True))
+            self.answer(self._order(302, (("Contact", value),)))
         except pj.Error as error:
             log.warning("leg.redirect_failed", leg_id=self.leg_id, detail=reason_of(error))
             self._release = None
             self.release(causes.PROTOCOL_ERROR, status=500)
+            return
+        self._make_sure()
 
     def send_digits(self, digits: str, duration_ms: int) -> None:
         """One after the other; a second order waits for the first."""
-        self._digit_ms = min(max(duration_ms, 40), 6000)
-        self._keys.extend(key for key in digits if key in _PAUSES or key.upper() in _DIGITS)
-        self._keys.append("")
-        if not self._dialling:
-            self._dialling = True
-            self._next_key()
+        if self._digits is None:
+            sent = DigitsSent(self.leg_id)
+            self._digits = DigitSender(self._send_key, self._host.later, lambda: self._host.emit(sent))
+        self._digits.add(digits, duration_ms)
 
     def check_media(self, now: float) -> None:
         """The RTP watchdog: hang up when the peer has sent nothing for too long although it should."""
@@ -179,7 +176,7 @@ class Leg(pj.Call):  # type: ignore[misc]
     def onDtmfDigit(self, prm: Any) -> None:
         digit, way, now = prm.digit.upper(), prm.method, time.monotonic()
         last, last_way, at = self._last_digit
-        if self._ended or digit not in _DIGITS:
+        if self._ended or digit not in DIGITS:
             return
         self._last_digit = (digit, way, now)
         if digit == last and way != last_way and now - at < _SAME_PRESS:
@@ -209,18 +206,20 @@ class Leg(pj.Call):  # type: ignore[misc]
                 self.release(causes.PROTOCOL_ERROR, status=500)
 
     @staticmethod
-    def _order(status: int, extra: Headers = (), *, checked: bool = False) -> Any:
+    def _order(status: int, own: Headers = (), given: Headers = ()) -> Any:
         order = pj.CallOpParam(True)
         order.statusCode = status
         kinds = order.opt
         kinds.audioCount, kinds.videoCount, kinds.textCount = 1, 0, 0
-        for name, value in extra:
-            if not checked:
-                try:
-                    check_header(name, value)
-                except ValueError as error:  # the core checks first; what a bug lets through must not reach the wire
-                    log.warning("leg.header_refused", detail=str(error))
-                    continue
+        headers = list(own)
+        for name, value in given:
+            try:
+                check_header(name, value)
+            except ValueError as error:  # the core checks first; what a bug lets through must not reach the wire
+                log.warning("leg.header_refused", detail=str(error))
+            else:
+                headers.append((name, value))
+        for name, value in headers:
             header = pj.SipHeader()
             header.hName, header.hValue = name, value
             order.txOption.headers.append(header)
@@ -250,22 +249,9 @@ class Leg(pj.Call):  # type: ignore[misc]
             if self._connected:
                 self._host.emit(LegHoldChanged(self.leg_id, hold))
 
-    def _next_key(self) -> None:
-        if self._ended or not self._keys:
-            self._dialling = False
-            return
-        key = self._keys.popleft()
-        wait = _PAUSES.get(key, 0.0)
-        if not key:
-            self._host.emit(DigitsSent(self.leg_id))
-        elif not wait:
-            self._send_key(key.upper())
-            wait = self._digit_ms / 1000 + _DIGIT_GAP
-        self._host.later(wait, self._next_key)
-
-    def _send_key(self, key: str) -> None:
+    def _send_key(self, key: str, duration_ms: int) -> None:
         order = pj.CallSendDtmfParam()
-        order.digits, order.duration = key, self._digit_ms
+        order.digits, order.duration = key, duration_ms
         while True:
             by_info = self.trunk.dtmf is DtmfMode.INFO or self._no_events
             order.method = pj.PJSUA_DTMF_METHOD_SIP_INFO if by_info else pj.PJSUA_DTMF_METHOD_RFC2833
@@ -279,16 +265,25 @@ class Leg(pj.Call):  # type: ignore[misc]
             else:
                 return
 
+    def _make_sure(self) -> None:
+        """PJSUA reports the end from within `hangup`; should it ever not, the engine still gets its LegEnded."""
+        if not self._ended:
+            self._host.later(0.5, self._end_anyway)
+
     def _end_anyway(self) -> None:
         if not self._ended:
             self._end(None)
 
     def _end(self, event: Any) -> None:
         self._ended = True
-        cause, status, q850, by_peer = self._why(event)
-        for _ in range(self._keys.count("")):
-            self._host.emit(DigitsSent(self.leg_id))
-        self._keys.clear()
+        try:
+            cause, status, q850, by_peer = self._why(event)
+        except pj.Error as error:  # PJSUA has forgotten the call already
+            log.warning("leg.cause_unknown", leg_id=self.leg_id, detail=reason_of(error))
+            cause, status, q850, by_peer = causes.PROTOCOL_ERROR, 200 if self._answered else 500, None, False
+        if self._digits is not None:
+            self._digits.give_up()
+            self._digits = None  # it holds on to us
         if self._offered:
             self._host.emit(LegEnded(self.leg_id, cause, status, q850, by_peer))
         self._host.gone(self)
@@ -328,6 +323,6 @@ def _reasons(text: str) -> list[causes.ReasonHeader]:
     if "eason" not in text and "EASON" not in text:  # most have none
         return []
     try:
-        return headers.reasons(headers.parse_message(text))
-    except headers.MessageError:
+        return reasons(parse_message(text))
+    except MessageError:
         return []

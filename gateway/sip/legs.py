@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pjsua2 as pj
-import structlog
 
 from gateway.calls import causes
 from gateway.calls.causes import Cause
@@ -18,8 +17,9 @@ from gateway.sip.leg import Headers, Leg
 from gateway.sip.media import SipBridge
 from gateway.sip.sdp import may_hold
 from gateway.sip.trunk import TrunkLookup, TrunkSpec, caller_of
+from gateway.telemetry.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _WATCH_EVERY: Final = 5.0
 _WATCH_SLICES: Final = 20
@@ -129,7 +129,8 @@ class SipLegs:
         host, _, port = source.rpartition(":")
         try:
             return self._trunks(host.strip("[]"), transport, int(port))
-        except ValueError:
+        except Exception:  # the look-up is not ours; a stranger is the safe answer
+            log.exception("legs.lookup_failed", source=source)
             return None
 
     def _open(self) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pjsua2 as pj
-import structlog
 
 from gateway.calls.model import CallId, Edge, MusicParty
 from gateway.engine.ports import VoiceSink
 from gateway.sip.endpoint import Endpoint, reason_of
 from gateway.sip.mixer import Mixer
+from gateway.telemetry.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _SAMPLE_BYTES: Final = 2
 

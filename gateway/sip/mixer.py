@@ -4,12 +4,12 @@ from collections import defaultdict
 from typing import Any
 
 import pjsua2 as pj
-import structlog
 
 from gateway.calls.model import BotParty, CallId, Edge, LegId, LegParty, MusicParty, Party
 from gateway.sip.endpoint import Endpoint, reason_of
+from gateway.telemetry.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Mixer:

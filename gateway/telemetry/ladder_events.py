@@ -36,6 +36,10 @@ def clean(value: object) -> str:
     return "".join(char if char.isprintable() else " " for char in str(value))
 
 
+def _mappings(value: object) -> list[Event]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
 # ── the phone's ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -64,7 +68,9 @@ def _saying(event: Event) -> Drawn:
 
 
 def _playing(event: Event) -> Drawn:
-    yield Arrow(PHONE, GATEWAY, f"♪ {int(event.get('ms') or 0) / 1000:.1f} s of audio", "speech")
+    ms = event.get("ms")
+    length = f"{ms / 1000:.1f} s of " if isinstance(ms, int | float) else ""
+    yield Arrow(PHONE, GATEWAY, f"♪ {length}audio", "speech")
 
 
 def _sound(event: Event) -> Drawn:
@@ -109,9 +115,9 @@ def _bot_asked(event: Event) -> Drawn:
 
 
 def _bot_replied(event: Event) -> Drawn:
-    replies = [reply for reply in event.get("replies") or [] if isinstance(reply, Mapping)]
+    replies = _mappings(event.get("replies"))
     ms = event.get("ms")
-    took = f" ({ms:.0f}\u00a0ms)" if isinstance(ms, int | float) and ms >= 1 else ""
+    took = f" ({ms:.0f} ms)" if isinstance(ms, int | float) and ms >= 1 else ""
     yield Arrow(BOT, GATEWAY, (", ".join(_reply(reply) for reply in replies) or "nothing to say") + took, "bot")
 
 
@@ -150,7 +156,7 @@ def _fallback(event: Event) -> Drawn:
 
 
 def _playback_started(event: Event) -> Drawn:
-    spoken = [_item(item) for item in event.get("items") or [] if isinstance(item, Mapping)]
+    spoken = [_item(item) for item in _mappings(event.get("items"))]
     if spoken:
         yield Arrow(GATEWAY, PHONE, " ".join(spoken), "speech")
 

@@ -1,4 +1,4 @@
-"""The benchmark's bot, a process of its own: one path per behaviour; started by scene.py, which reads its port on stdout.
+"""The benchmark's bot, a process of its own: one path per behaviour; started by scene.py, which reads its port.
 
 `GET /times` tells when each `start` was answered, by path, in seconds since the epoch.
 """

@@ -1,9 +1,9 @@
 """The callers' RTP, a process of its own: one socket for all calls, sends to whoever sends; started by scene.py.
 
-Every gateway port that a packet comes from gets 50 packets of PCMU a second back, until it has been silent for a second.
+Each port of the gateway that sends gets 50 packets of PCMU a second back, until it has been silent for a second.
 The calls' packets are spread over the 20 ms, as those of real callers are: echoing each packet at once would come in
 bursts, which is easier on the gateway. sendmmsg and recvmmsg keep this at a few per cent of a core.
-Says its port on stdout, and on SIGTERM what it sent.
+Says its port on stdout, and on SIGTERM what it sent. With the argument `mute` it only listens.
 """
 
 import ctypes
@@ -31,9 +31,7 @@ class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
-class _Mmsghdr(ctypes.Structure):
-    """struct mmsghdr (recvmmsg(2)): a struct msghdr and the length that was sent or received."""
-
+class _Msghdr(ctypes.Structure):
     _fields_ = (
         ("name", ctypes.c_void_p),
         ("name_length", ctypes.c_uint32),
@@ -42,8 +40,13 @@ class _Mmsghdr(ctypes.Structure):
         ("control", ctypes.c_void_p),
         ("control_length", ctypes.c_size_t),
         ("flags", ctypes.c_int),
-        ("transferred", ctypes.c_uint32),
     )
+
+
+class _Mmsghdr(ctypes.Structure):
+    """struct mmsghdr, of recvmmsg(2)."""
+
+    _fields_ = (("header", _Msghdr), ("transferred", ctypes.c_uint32))
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -59,10 +62,9 @@ class _Messages:
         self._headers = (_Mmsghdr * count)()
         for i in range(count):
             self._iovecs[i] = _Iovec(self.packets.ctypes.data + i * _PACKET.itemsize, _PACKET.itemsize)
-            self._headers[i].name = self.addresses.ctypes.data + i * _ADDRESS.itemsize
-            self._headers[i].name_length = _ADDRESS.itemsize
-            self._headers[i].iov = ctypes.pointer(self._iovecs[i])
-            self._headers[i].iov_count = 1
+            header = self._headers[i].header
+            header.name, header.name_length = self.addresses.ctypes.data + i * _ADDRESS.itemsize, _ADDRESS.itemsize
+            header.iov, header.iov_count = ctypes.pointer(self._iovecs[i]), 1
 
     def send(self, descriptor: int) -> int:
         return max(0, int(_libc.sendmmsg(descriptor, self._headers, len(self._headers), _MSG_DONTWAIT)))
@@ -74,7 +76,8 @@ class _Messages:
 class Callers:
     """All callers' RTP."""
 
-    def __init__(self) -> None:
+    def __init__(self, mute: bool) -> None:
+        self._mute = mute
         self._rtp, self._rtcp = _pair()
         self._inbox = _Messages(_BATCH)
         self._streams: list[dict[int, np.ndarray]] = [{} for _ in range(_SLOTS)]
@@ -107,6 +110,8 @@ class Callers:
     def _receive(self) -> None:
         while (count := self._inbox.receive(self._rtp.fileno())) > 0:
             self.received += count
+            if self._mute:
+                continue
             ports = set(self._inbox.addresses["port"][:count].tolist())
             self._heard |= ports
             for port in ports - self._known.keys():
@@ -140,7 +145,8 @@ class Callers:
                     streams[int(address["port"])] = packet.copy()
         self._outboxes[slot] = outbox = _Messages(len(streams)) if streams else None
         if outbox is not None:
-            outbox.packets[:] = list(map(tuple, streams.values()))
+            for i, packet in enumerate(streams.values()):
+                outbox.packets[i] = packet
             outbox.addresses["family"] = socket.AF_INET
             outbox.addresses["host"] = (127, 0, 0, 1)
             outbox.addresses["port"] = list(streams)
@@ -179,7 +185,7 @@ def _end(_: int, __: FrameType | None) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end)
-    callers = Callers()
+    callers = Callers(mute="mute" in sys.argv[1:])
     print(callers.port, flush=True)
     try:
         callers.run()

@@ -37,7 +37,7 @@ class Capture:
             raise BenchError("dumpcap is missing: install Debian's package wireshark-common")
         self._file = folder / f"{name}.pcap"
         command = [program, "-P", "-i", "lo", "-f", only, "-s", str(snaplen), "-B", _BUFFER_MIB, "-w", str(self._file)]
-        self._child = Child(command, folder / f"{name}.dumpcap", quiet=True)
+        self._child = Child("dumpcap", command, folder / f"{name}.dumpcap", quiet=True)
         self.dropped: int | None = None
         """Packets that dumpcap could not take; None: it did not say."""
 

@@ -33,17 +33,16 @@ class Child:
 
     def __init__(
         self,
+        name: str,
         command: Sequence[str],
         stderr: Path,
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         quiet: bool = False,
-        ends_by: signal.Signals = signal.SIGTERM,
     ) -> None:
-        """`quiet` throws stdout away; `ends_by` asks for the end, twice if once does not help."""
-        self.name = Path(command[0]).name if "python" not in command[0] else Path(command[-1]).name
-        self.stderr, self._ends_by = stderr, ends_by
+        """`quiet` throws stdout away."""
+        self.name, self.stderr = name, stderr
         with stderr.open("ab") as errors:
             self._process = subprocess.Popen(
                 command,
@@ -95,10 +94,14 @@ class Child:
         except subprocess.TimeoutExpired:
             raise BenchError(f"{self.name} did not end within {timeout_s:.0f} s") from None
 
+    def ask_to_end(self) -> None:
+        """Once, without waiting."""
+        os.kill(self.pid, signal.SIGTERM)
+
     def stop(self, patience_s: float = 3.0) -> None:
         """End it: politely, again, then by force."""
         try:
-            for number in (self._ends_by, self._ends_by, signal.SIGKILL):
+            for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
                 if self._process.poll() is not None:
                     return
                 os.kill(self.pid, number)

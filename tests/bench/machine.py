@@ -15,12 +15,11 @@ _UTIME, _STIME = 11, 12  # of /proc/PID/stat, counted after the `)` of the name:
 
 def describe(root: Path) -> dict[str, str]:
     """The machine and the versions that a run's figures belong to."""
-    cpu = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "?")
-    memory = next((line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), "0")
+    memory_kib = int(_value("/proc/meminfo", "MemTotal").split()[0])
     return {
         "cores": str(len(os.sched_getaffinity(0))),
-        "cpu": cpu,
-        "memory": f"{int(memory) / 2**20:.1f} GiB",
+        "cpu": _value("/proc/cpuinfo", "model name"),
+        "memory": f"{memory_kib / 2**20:.1f} GiB",
         "kernel": platform.release(),
         "python": platform.python_version(),
         "pjsip": _package("pjsua2"),
@@ -32,6 +31,11 @@ def describe(root: Path) -> dict[str, str]:
 
 def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines()
+
+
+def _value(path: str, name: str) -> str:
+    """Of a `name: value` line."""
+    return next((line.partition(":")[2].strip() for line in _lines(path) if line.startswith(name)), "?")
 
 
 def _package(name: str) -> str:
@@ -51,8 +55,7 @@ def _first_line(command: list[str]) -> str:
 
 def rss_mb(pid: int) -> float:
     """Resident memory, MB (10^6 bytes)."""
-    line = next(line for line in _lines(f"/proc/{pid}/status") if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024 / 1e6
+    return int(_value(f"/proc/{pid}/status", "VmRSS").split()[0]) * 1024 / 1e6
 
 
 def cpu_ms(pid: int) -> float:
@@ -78,8 +81,8 @@ def _thread_ms(pid: int) -> dict[int, float]:
 def _thread_names(pid: int) -> dict[int, str]:
     """Names by thread id.
 
-    Python 3.11 names no thread for the kernel, so they all bear the name of the process: the first is asyncio's, and the
-    last one before PJSIP's own threads is the one that started PJSIP.
+    Python 3.11 names no thread for the kernel, so they all bear the name of the process: the first is asyncio's, and
+    the last one before PJSIP's own threads is the one that started PJSIP.
     """
     comms = {int(task.name): (task / "comm").read_text().strip() for task in Path(f"/proc/{pid}/task").iterdir()}
     unnamed = sorted(tid for tid, comm in comms.items() if comm == comms[pid])

@@ -1,4 +1,4 @@
-"""What captured RTP says of its sender: gaps, losses, and silence where sound should be; used by the figures on media."""
+"""What captured RTP says of its sender: gaps, losses, silence where sound should be; used by the figures on media."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator

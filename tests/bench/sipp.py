@@ -50,15 +50,16 @@ class Sipp:
         self._calls = calls
         self._folder = folder / f"sipp-{name}"
         self._folder.mkdir()
+        shutil.copy(_SCENARIO, self._folder)  # SIPp writes some of its files beside the scenario
         self._most_s = calls.count / calls.rate * 3 + calls.hold_s + 45
         command = [
-            *(program, f"127.0.0.1:{sip_port}", "-sf", str(_SCENARIO), "-s", calls.number, "-i", "127.0.0.1"),
+            *(program, f"127.0.0.1:{sip_port}", "-sf", _SCENARIO.name, "-s", calls.number, "-i", "127.0.0.1"),
             *("-key", "rtp_port", str(rtp_port), "-d", str(round(calls.hold_s * 1000)), "-buff_size", str(4 << 20)),
             *("-r", str(calls.rate), "-m", str(calls.count), "-l", str(calls.limit or calls.count + 1)),
-            *("-nostdin", "-skip_rlimit", "-trace_stat", "-stf", "stat.csv", "-fd", "1"),
+            *("-nostdin", "-skip_rlimit", "-trace_stat", "-stf", "stat.csv", "-fd", "100ms"),
             *("-trace_rtt", "-rtt_freq", "1", "-trace_err", "-error_file", "errors.log"),
         ]
-        self.child = Child(command, self._folder / "stderr", cwd=self._folder, quiet=True)
+        self.child = Child("sipp", command, self._folder / "stderr", cwd=self._folder, quiet=True)
 
     def __enter__(self) -> "Sipp":
         return self
@@ -72,8 +73,9 @@ class Sipp:
         if code not in (0, 1):
             raise BenchError(f"sipp has ended with code {code}:\n{self.child.last_words()}\n{self.errors()}")
         with (self._folder / "stat.csv").open() as lines:
-            last = list(csv.DictReader(lines, delimiter=";"))[-1]
-        times = [float(last[column].split("\t")[2]) for column in ("StartTime", "CurrentTime")]
+            rows = list(csv.DictReader(lines, delimiter=";"))
+        last = rows[-1]
+        all_placed = next(row for row in rows if row["TotalCallCreated"] == last["TotalCallCreated"])
         why = {
             name.removeprefix("Failed").removesuffix("(C)"): int(count)
             for name, count in last.items()
@@ -84,7 +86,7 @@ class Sipp:
             good=int(last["SuccessfulCall(C)"]),
             failed=int(last["FailedCall(C)"]),
             retransmissions=int(last["Retransmissions(C)"]),
-            placing_s=max(0.001, times[1] - times[0] - self._calls.hold_s),
+            placing_s=max(0.001, _epoch(all_placed, "CurrentTime") - _epoch(all_placed, "StartTime")),
             why={name: count for name, count in why.items() if name != "Call"},
             setup_ms=self._setup_ms(),
         )
@@ -100,3 +102,8 @@ class Sipp:
             return []
         with file.open() as lines:
             return [float(row["response_time_ms"]) for row in csv.DictReader(lines, delimiter=";")]
+
+
+def _epoch(row: dict[str, str], column: str) -> float:
+    """SIPp writes a time as date, time of day and seconds since the epoch."""
+    return float(row[column].split("\t")[2])

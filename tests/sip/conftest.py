@@ -1,6 +1,6 @@
 """What every test of a real gateway over real SIP has: one gateway for its module's PLAN, and proof that nothing leaks.
 
-A module says `PLAN = …` (a dialplan's text), perhaps `SETTINGS = {…}`, and marks its tests to share one event loop.
+A module says `PLAN = …` (a dialplan's text), perhaps `SETTINGS = {…}` and `ENV = {…}`, and marks its tests to share one event loop.
 """
 
 from collections.abc import AsyncIterator
@@ -16,11 +16,13 @@ from tests.tone_server import ToneServer
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
+async def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[GatewayProcess]:
     """The module's gateway; it must end with exit code 0."""
     module = request.module
     folder = tmp_path_factory.mktemp(module.__name__.rpartition(".")[2])
-    async with GatewayProcess(module.PLAN, folder, getattr(module, "SETTINGS", {})) as gateway:
+    async with GatewayProcess(module.PLAN, folder, getattr(module, "SETTINGS", {}), getattr(module, "ENV", {})) as gateway:
         yield gateway
 
 

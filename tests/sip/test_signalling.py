@@ -16,7 +16,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PLAN = """
 trunks:
   carrier: {host: 127.0.0.2, allow: [127.0.0.2/32]}
-  carrier-tcp: {host: 127.0.0.2, transport: tcp, allow: [127.0.0.2/32]}
 channels:
   echo: {bot: {type: builtin, name: echo}}
   ringing: {bot: {type: builtin, name: echo}, answer: {after_ms: 300}}
@@ -46,11 +45,6 @@ async def test_the_200_has_what_rfc_3261_asks_for(gateway: GatewayProcess, folde
     assert answer.to_tag and f"127.0.0.1:{gateway.udp_port}" in (answer.header("Contact") or "")
     assert answer.media[0] == "127.0.0.1" and 20000 <= answer.media[1] <= 29999
     assert answer.sdp("m=audio ")[0].split(" ", 1)[1].strip() == "RTP/AVP 0 101"
-
-
-async def test_a_call_over_tcp(gateway: GatewayProcess, folder: Path) -> None:
-    run = (await sipp("basic", gateway, folder, tcp=True, duration_ms=200)).succeeded()
-    assert gateway.of_call(run.call_id, "call.started")[0]["trunk"] == "carrier-tcp"
 
 
 async def test_the_caller_gives_up_while_it_rings(gateway: GatewayProcess, folder: Path) -> None:

@@ -55,12 +55,10 @@
         PyBuffer_Release(&view$argnum);
 }
 
-// A PcmBuffer, or bytes that become one: a function of one name with keyword arguments, where an overload has none.
+// A PcmBuffer, or bytes that become one: a function of one name with keyword arguments, where an overload has none. Bytes
+// are looked for first: SWIG makes and discards an AttributeError for what is none of its objects.
 %typemap(in) const switchhook::PcmBuffer &pcm (switchhook::PcmBuffer made, void *given = nullptr) {
-    if (SWIG_IsOK(SWIG_ConvertPtr($input, &given, $descriptor(switchhook::PcmBuffer *), 0)) && given != nullptr) {
-        $1 = static_cast<switchhook::PcmBuffer *>(given);
-    } else {
-        PyErr_Clear();
+    if (PyObject_CheckBuffer($input)) {
         Py_buffer view;
         if (PyObject_GetBuffer($input, &view, PyBUF_C_CONTIGUOUS) != 0)
             SWIG_fail;
@@ -72,6 +70,10 @@
         }
         PyBuffer_Release(&view);
         $1 = &made;
+    } else {
+        if (!SWIG_IsOK(SWIG_ConvertPtr($input, &given, $descriptor(switchhook::PcmBuffer *), 0)) || given == nullptr)
+            SWIG_exception_fail(SWIG_TypeError, "PCM is a bytes-like object or a PcmBuffer");
+        $1 = static_cast<switchhook::PcmBuffer *>(given);
     }
 }
 %typemap(typecheck, precedence=SWIG_TYPECHECK_POINTER) const switchhook::PcmBuffer &pcm {

@@ -1,6 +1,7 @@
 """SIP texts into values: RFC 3261's odd spellings, and that nothing off the wire raises what is not documented."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -155,7 +156,5 @@ def test_no_text_at_all_raises_anything_else(text: str) -> None:
     user_of(text)
     split_values(text)
     parse_user_to_user(text)
-    try:
+    with suppress(MessageError):
         parse_message(text)
-    except MessageError:
-        pass

@@ -1,0 +1,153 @@
+"""SIP legs without SIP: a far end that the test plays by method calls, and what it got to see."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from gateway.calls import causes
+from gateway.calls.causes import Cause
+from gateway.calls.events import (
+    DigitsSent,
+    DtmfReceived,
+    LegAnswered,
+    LegEnded,
+    LegEvent,
+    LegHoldChanged,
+    LegOffered,
+)
+from gateway.calls.model import Caller, LegId, PeerHold
+from gateway.engine.ports import LegSink, VoiceSink
+
+CALLER = Caller(sip_call_id="call-1@far", trunk="t", from_="+4912", to="100", from_name="Ann")
+
+
+@dataclass(slots=True)
+class FakeLeg:
+    """What the far end of one dialog saw."""
+
+    acks: bool = True
+    statuses: list[int] = field(default_factory=lambda: [100])
+    headers: tuple[tuple[str, str], ...] = ()
+    """Of the last response or BYE."""
+    contacts: tuple[str, ...] = ()
+    got_bye: bool = False
+    digits: str = ""
+    hold: PeerHold = PeerHold.NONE
+    connected: bool = False
+
+
+class FakeLegs:
+    """Implements gateway.engine.ports.Legs. Events come from the loop, one turn later, as the real ones do."""
+
+    def __init__(self) -> None:
+        self.live: dict[LegId, FakeLeg] = {}
+        self.all: dict[LegId, FakeLeg] = {}
+        self.voices: VoiceSink = lambda *_: None
+        self._sink: LegSink = lambda event: None
+        self._pending: list[asyncio.Handle] = []
+
+    async def start(self, legs: LegSink, voices: VoiceSink) -> None:
+        self._sink, self.voices = legs, voices
+
+    async def stop(self) -> None:
+        for leg_id in list(self.live):
+            self.hangup(leg_id, causes.DRAINED, ())
+        await asyncio.sleep(0)
+
+    def ring(self, leg_id: LegId) -> None:
+        if (leg := self._unanswered(leg_id)) is not None:
+            leg.statuses.append(180)
+
+    def answer(self, leg_id: LegId) -> None:
+        if (leg := self._unanswered(leg_id)) is not None:
+            leg.statuses.append(200)
+            if leg.acks:
+                self.ack(leg_id)
+
+    def reject(
+        self, leg_id: LegId, status: int, phrase: str, cause: Cause, headers: tuple[tuple[str, str], ...]
+    ) -> None:
+        if self._unanswered(leg_id) is None:
+            self.hangup(leg_id, cause, headers)
+        else:
+            self._refuse(leg_id, status, cause, headers)
+
+    def redirect(self, leg_id: LegId, contacts: tuple[str, ...]) -> None:
+        if (leg := self._unanswered(leg_id)) is not None:
+            leg.contacts = contacts
+            self._refuse(leg_id, 302, causes.BOT_REDIRECTED, ())
+
+    def hangup(self, leg_id: LegId, cause: Cause, headers: tuple[tuple[str, str], ...]) -> None:
+        leg = self.live.get(leg_id)
+        if leg is None:
+            return
+        if 200 not in leg.statuses:
+            self._refuse(leg_id, 603, cause, headers)
+            return
+        leg.got_bye = True
+        leg.headers = (("Reason", causes.reason_header(cause)), *headers)
+        self._end(leg_id, LegEnded(leg_id, cause, 200, causes.q850_of(cause), False))
+
+    def send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
+        if (leg := self.live.get(leg_id)) is not None:
+            leg.digits += digits.replace("w", "").replace("W", "")
+        self._emit(DigitsSent(leg_id))
+
+    # ── For the test: the far end ───────────────────────────────────────────────────────────────────
+
+    def call(self, leg_id: LegId, caller: Caller = CALLER, *, acks: bool = True) -> FakeLeg:
+        """An INVITE comes."""
+        leg = self.live[leg_id] = self.all[leg_id] = FakeLeg(acks=acks)
+        self._emit(LegOffered(leg_id, caller))
+        return leg
+
+    def ack(self, leg_id: LegId) -> None:
+        """The ACK to our 200 comes."""
+        if (leg := self.live.get(leg_id)) is not None and not leg.connected:
+            leg.connected = True
+            self._emit(LegAnswered(leg_id, "PCMU"))
+
+    def bye(self, leg_id: LegId, reason: str = "") -> None:
+        """A BYE comes, with this Reason header."""
+        leg = self.live.get(leg_id)
+        if leg is None:
+            return
+        parsed = causes.parse_reason(reason)
+        cause, q850 = causes.of_bye([parsed] if parsed else [])
+        status = 200 if 200 in leg.statuses else 487
+        self._end(leg_id, LegEnded(leg_id, cause if status == 200 else causes.CANCELLED, status, q850, True))
+
+    def cancel(self, leg_id: LegId) -> None:
+        """A CANCEL comes."""
+        if (leg := self._unanswered(leg_id)) is not None:
+            leg.statuses.append(487)
+            self._end(leg_id, LegEnded(leg_id, causes.CANCELLED, 487, None, True))
+
+    def hold(self, leg_id: LegId, hold: PeerHold) -> None:
+        """A re-INVITE comes."""
+        if (leg := self.live.get(leg_id)) is not None and leg.hold is not hold:
+            leg.hold = hold
+            self._emit(LegHoldChanged(leg_id, hold))
+
+    def press(self, leg_id: LegId, digit: str) -> None:
+        """A key is pressed."""
+        if leg_id in self.live:
+            self._emit(DtmfReceived(leg_id, digit))
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _unanswered(self, leg_id: LegId) -> FakeLeg | None:
+        leg = self.live.get(leg_id)
+        return leg if leg is not None and 200 not in leg.statuses else None
+
+    def _refuse(self, leg_id: LegId, status: int, cause: Cause, headers: tuple[tuple[str, str], ...]) -> None:
+        leg = self.live[leg_id]
+        leg.statuses.append(status)
+        leg.headers = (("Reason", causes.reason_header(cause)), *headers)
+        self._end(leg_id, LegEnded(leg_id, cause, status, causes.q850_of(cause), False))
+
+    def _end(self, leg_id: LegId, event: LegEnded) -> None:
+        del self.live[leg_id]
+        self._emit(event)
+
+    def _emit(self, event: LegEvent) -> None:
+        asyncio.get_running_loop().call_soon(self._sink, event)

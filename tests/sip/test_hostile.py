@@ -1,0 +1,126 @@
+"""Malformed messages, garbage and strangers: nobody learns anything, nothing breaks, and the next call is a normal one."""
+
+import asyncio
+import os
+import socket
+
+import pytest
+
+from tests.caller import Caller
+from tests.gateway_process import GatewayProcess
+from tests.sip.malformed import MALFORMED, bytes_of, message
+from tests.spectrum import rms_db
+from tests.wire import CARRIER, STRANGER
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PLAN = """
+trunks:
+  carrier: {host: 127.0.0.2, allow: [127.0.0.2/32], headers: {to_bot: ["*"]}}
+channels:
+  echo: {bot: {type: builtin, name: echo}}
+routes:
+  - {to: "100", channel: echo}
+"""
+
+
+def sends_udp(gateway: GatewayProcess, data: bytes, wire: socket.socket) -> None:
+    """A datagram."""
+    wire.sendto(data, ("127.0.0.1", gateway.udp_port))
+
+
+def udp_socket(address: str) -> socket.socket:
+    """At this address, not blocking."""
+    wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    wire.bind((address, 0))
+    wire.setblocking(False)
+    return wire
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+async def test_a_malformed_message_over_udp_harms_nobody(gateway: GatewayProcess, kind: str) -> None:
+    async with Caller(gateway) as customer:
+        await customer.calls("100")
+        with udp_socket(CARRIER) as wire:
+            here = "{}:{}".format(*wire.getsockname())
+            sends_udp(gateway, bytes_of(kind, here), wire)
+            answer = await first_answer(wire, 0.15)
+            if b" 200 OK" in answer and b"INVITE" in answer:
+                await hangs_up_raw(wire, gateway, answer)
+        assert (await customer.hangs_up()).status == 200, "the live call was not touched"
+
+
+async def first_answer(wire: socket.socket, within_s: float) -> bytes:
+    """The last of what comes back in this time."""
+    loop, last = asyncio.get_running_loop(), b""
+    try:
+        async with asyncio.timeout(within_s):
+            while True:
+                last = await loop.sock_recv(wire, 65536)
+    except TimeoutError:
+        return last
+
+
+async def hangs_up_raw(wire: socket.socket, gateway: GatewayProcess, answer: bytes) -> None:
+    """ACK and BYE for a 200 to a message that was only strange."""
+    lines = answer.decode("latin-1").split("\r\n")
+    kept = [line for line in lines if line.split(":")[0] in ("Via", "From", "To", "Call-ID")]
+    target = next(line for line in lines if line.startswith("Contact:")).partition("<")[2].partition(">")[0]
+    for number, method in ((1, "ACK"), (2, "BYE")):
+        head = [
+            f"{method} {target} SIP/2.0",
+            *kept,
+            f"CSeq: {number} {method}",
+            "Max-Forwards: 70",
+            "Content-Length: 0",
+        ]
+        text = "\r\n".join([*head, "", ""]).replace("branch=z9hG4bK", f"branch=z9hG4bK{method}")
+        sends_udp(gateway, text.encode("latin-1"), wire)
+    await first_answer(wire, 0.3)
+
+
+async def test_garbage_at_the_media_port_harms_nobody(gateway: GatewayProcess, customer: Caller) -> None:
+    answer = await customer.calls("100")
+    customer.ear.sings(440)
+    await customer.ear.hears_something()
+    with udp_socket(CARRIER) as wire:
+        for size in (0, 1, 11, 12, 13, 100, 1500, 9000):
+            for first in (b"", b"\x80\x00", b"\x80\x65", b"\xbf\xff", b"\x81\xc8"):
+                for port in (answer.media[1], answer.media[1] + 1):
+                    wire.sendto((first + os.urandom(size))[:9000], ("127.0.0.1", port))
+    await customer.ear.presses("7")
+    await gateway.wait_for("bot.asked", bot_event="dtmf")
+    assert rms_db(await customer.ear.listens(1.5)) > -40
+
+
+# ── Strangers ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "REGISTER", "MESSAGE", "SUBSCRIBE", "REFER", "BYE", "ACK"])
+async def test_a_stranger_hears_nothing_at_all(gateway: GatewayProcess, method: str) -> None:
+    with udp_socket(STRANGER) as wire:
+        here = "{}:{}".format(*wire.getsockname())
+        sends_udp(gateway, message(here, method=method).encode(), wire)
+        assert await first_answer(wire, 0.7) == b""
+    assert not gateway.events("call.started")
+
+
+async def test_svmap_finds_nothing(gateway: GatewayProcess) -> None:
+    async def scans(method: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *("svmap", "-p", str(gateway.udp_port), "-m", method, "-b", STRANGER, "-x", STRANGER, "127.0.0.1"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return output.decode()
+
+    for output in await asyncio.gather(*(scans(method) for method in ("OPTIONS", "REGISTER", "INVITE"))):
+        assert "found nothing" in output and "127.0.0.1:" not in output, output
+
+
+async def test_the_trunk_gets_200_to_its_options(gateway: GatewayProcess) -> None:
+    with udp_socket(CARRIER) as wire:
+        here = "{}:{}".format(*wire.getsockname())
+        sends_udp(gateway, message(here, method="OPTIONS", body="").encode(), wire)
+        assert (await first_answer(wire, 0.5)).startswith(b"SIP/2.0 200")

@@ -1,0 +1,85 @@
+"""What takes SIP's own 32 seconds (64*T1) to end: peers that never answer, and connections kept for stragglers; all at once."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from tests.caller import Caller
+from tests.gateway_process import GatewayProcess
+from tests.sip.malformed import MALFORMED, bytes_of
+from tests.sipp import sipp
+from tests.wire import CARRIER, STRANGER
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PLAN = """
+trunks:
+  carrier: {host: 127.0.0.2, allow: [127.0.0.2/32]}
+  carrier-tcp: {host: 127.0.0.2, transport: tcp, allow: [127.0.0.2/32]}
+channels:
+  echo: {bot: {type: builtin, name: echo}}
+routes:
+  - {to: "100", channel: echo}
+  - {to: "closed", prompt: goodbye}
+"""
+
+
+async def a_caller_that_never_sends_ack(gateway: GatewayProcess, folder: Path) -> None:
+    run = (await sipp("no_ack", gateway, folder, timeout_s=50)).succeeded()
+    assert len(run.statuses) >= 10, "the 200 is retransmitted (RFC 3261 §13.3.1.4)"
+    assert 30 < run.took_s < 40
+    ended = await gateway.end_of(run.call_id)
+    assert (ended["cause"], ended["ended_by"]) == ("caller/no-response", "customer")
+    assert not gateway.of_call(run.call_id, "leg.answered"), "no ACK, no conversation"
+
+
+async def a_caller_that_never_answers_our_bye(gateway: GatewayProcess) -> None:
+    async with Caller(gateway) as customer:
+        customer.answers_bye = False
+        await customer.calls("closed")
+        await customer.is_hung_up()
+        assert (await customer.end())["cause"] == "completed/normal"
+        await asyncio.sleep(5)
+        assert len([m for m in customer.received if m.method == "BYE"]) >= 3, "the BYE is retransmitted"
+
+
+async def calls_over_tcp(gateway: GatewayProcess, folder: Path) -> None:
+    run = (await sipp("basic", gateway, folder, tcp=True, duration_ms=300, calls=20, rate=20)).succeeded()
+    assert run.statuses == [200] * 20
+    assert gateway.of_call(run.call_id, "call.started")[0]["trunk"] == "carrier-tcp"
+
+
+async def a_tcp_connection_that_never_says_anything(gateway: GatewayProcess) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.tcp_port, local_addr=("127.0.0.2", 0))
+    async with asyncio.timeout(40):
+        assert await reader.read() == b"", "closed by the gateway"
+    writer.close()
+
+
+async def malformed_messages_over_tcp(gateway: GatewayProcess, address: str) -> None:
+    async def says(kind: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.tcp_port, local_addr=(address, 0))
+        writer.write(bytes_of(kind, f"{address}:5060").replace(b"/UDP", b"/TCP"))
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(1):
+                await reader.read()
+        writer.close()
+
+    await asyncio.gather(*(says(kind) for kind in MALFORMED))
+    async with Caller(gateway) as customer:
+        await customer.calls("100")
+        await customer.ear.hears_something()
+
+
+async def test_whoever_goes_silent_costs_nothing_in_the_end(gateway: GatewayProcess, folder: Path) -> None:
+    await asyncio.gather(
+        a_caller_that_never_sends_ack(gateway, folder),
+        a_caller_that_never_answers_our_bye(gateway),
+        calls_over_tcp(gateway, folder),
+        malformed_messages_over_tcp(gateway, CARRIER),
+        malformed_messages_over_tcp(gateway, STRANGER),
+        a_tcp_connection_that_never_says_anything(gateway),
+    )
+    await gateway.all_given_back(within_s=40)
