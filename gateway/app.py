@@ -50,7 +50,7 @@ class Gateway:
             cache=settings.cache,
             fetch_allow=settings.security.fetch_allow,
         )
-        self._endpoint = Endpoint(_sip_settings(settings))
+        self._endpoint = Endpoint(_sip_settings(settings, plan))
         bridge = SipBridge(self._endpoint, self._sounds.music)
         self._legs = SipLegs(self._endpoint, bridge, _trunk_lookup(plan), lambda: LegId(f"leg_{ULID()}"))
         self._world = World(self._legs, bridge, self._sounds, wall_clock())
@@ -63,7 +63,12 @@ class Gateway:
         await self._sounds.preload(sorted({channel.hold_music for channel in self._plan.channels.values()}))
         self._session = open_session()
         self._engine = Engine(_running(self._plan, self._session), self._world, self._settings.limits.calls)
-        self._http = HttpServer(str(self._settings.api.bind), self._held, lambda: not self.engine.live.draining)
+        self._http = HttpServer(
+            str(self._settings.api.bind),
+            self._held,
+            self._endpoint.decisions,
+            lambda: not self.engine.live.draining,
+        )
         await self._engine.start()
         url = await self._http.start()
         bind = self._settings.sip.bind
@@ -146,7 +151,9 @@ def _bot(channel: Channel, session: aiohttp.ClientSession) -> Bot:
             raise NotImplementedError(f"bot type {channel.bot.type}")  # refused when the plan was read
 
 
-def _sip_settings(settings: Settings) -> SipSettings:
+def _sip_settings(settings: Settings, plan: Dialplan) -> SipSettings:
+    # A UDP trunk is heard over TCP too (routing.trunk_of says why).
+    heard_over = {"udp": ("udp", "tcp"), "tcp": ("tcp",), "tls": ("tls",)}
     sip = settings.sip
     return SipSettings(
         bind=sip.bind,
@@ -154,6 +161,9 @@ def _sip_settings(settings: Settings) -> SipSettings:
         tcp_port=sip.tcp_port,
         clock_rate=settings.media.clock_rate,
         rtp_ports=(sip.rtp_ports.first, sip.rtp_ports.last),
+        admit=tuple(
+            (str(network), heard_over[trunk.transport]) for trunk in plan.trunks.values() for network in trunk.networks
+        ),
     )
 
 

@@ -122,7 +122,8 @@ class Caller(asyncio.DatagramProtocol):
         """A key by SIP INFO."""
         body = f"Signal={key}\r\nDuration=160\r\n" if "relay" in content_type else key
         self._request("INFO", {"Content-Type": content_type}, body)
-        return await self.is_told(200, "INFO")
+        cseq = f"{self._cseq} INFO"
+        return await self._wait(lambda m: m.status > 0 and m.header("CSeq") == cseq)
 
     async def end(self) -> Line:
         """The gateway's `call.ended` of this call."""

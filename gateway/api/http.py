@@ -12,12 +12,15 @@ Counts = Callable[[], Mapping[str, int]]
 
 
 class HttpServer:
-    """Serves /healthz and /readyz. `counts` says what is held now, `ready` whether calls are taken."""
+    """Serves /healthz and /readyz.
 
-    def __init__(self, bind: str, counts: Counts, ready: Callable[[], bool]) -> None:
+    `held` says what is held now, `decisions` how often the gatekeeper decided what, `ready` whether calls are taken.
+    """
+
+    def __init__(self, bind: str, held: Counts, decisions: Counts, ready: Callable[[], bool]) -> None:
         host, _, port = bind.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
-        self._counts, self._ready = counts, ready
+        self._held, self._decisions, self._ready = held, decisions, ready
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
@@ -45,11 +48,12 @@ class HttpServer:
 
     async def _healthz(self, _: web.Request) -> web.Response:
         held = {
-            **self._counts(),
+            **self._held(),
             "tasks": len(asyncio.all_tasks()),
             "descriptors": len(os.listdir("/proc/self/fd")),
         }
-        return web.json_response({"status": "ok", "version": __version__, "held": held})
+        gatekeeper = dict(self._decisions())
+        return web.json_response({"status": "ok", "version": __version__, "held": held, "gatekeeper": gatekeeper})
 
     async def _readyz(self, _: web.Request) -> web.Response:
         ready = self._ready()

@@ -355,9 +355,11 @@ class CallControl:
     # ── Time ────────────────────────────────────────────────────────────────────────────────────────
 
     def _digit(self, digit: str) -> list[Command]:
-        if not self.turns.connected:
+        if self.call.customer.state in (LegState.OFFERED, LegState.RINGING):
             return []
-        return self._carry_out(self.turns.digit(digit, self.conversation.pending is not None)) + self._go_on()
+        # RTP may overtake the ACK: a key pressed right after the 200 is kept for the bot's first collection.
+        wait = self.conversation.pending is not None or not self.turns.connected
+        return self._carry_out(self.turns.digit(digit, wait)) + self._go_on()
 
     def _timer_fired(self, timer: Timer) -> list[Command]:
         if timer not in self._timers:

@@ -13,7 +13,8 @@ RESERVED: Final = frozenset({
 })  # fmt: skip
 """Names, lower case with the compact forms, that are the stack's own (Reason is made from the cause)."""
 IDENTITY: Final = frozenset({
-    "p-asserted-identity", "p-preferred-identity", "remote-party-id", "diversion", "history-info", "privacy", "identity",
+    "p-asserted-identity", "p-preferred-identity", "remote-party-id", "diversion", "history-info", "privacy",
+    "identity",
 })  # fmt: skip
 """Names by which a network is told who somebody is: a bot may not, as no trunk can name them in `from_bot` yet."""
 _RESERVED_PREFIXES: Final = ("content-", "proxy-")

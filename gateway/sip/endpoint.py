@@ -1,6 +1,5 @@
 """The process's one PJSIP endpoint: settings, transports, codecs, orderly end; used by legs.py, media.py, phone.py."""
 
-import ctypes
 import functools
 import gc
 import threading
@@ -21,6 +20,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _SYSTEM_ERRORS: Final = 120_000  # PJ_ERRNO_START_SYS: PJSIP's status for errno + this
+_GATE_BITS: Final = {"udp": pj.GATE_UDP, "tcp": pj.GATE_TCP, "tls": pj.GATE_TLS}
 _LONGEST_GOODBYE: Final = 2.0
 _RTCP_PORTS: Final = 2  # RTP on the even port, RTCP on the odd one
 
@@ -44,6 +44,8 @@ class SipSettings:
     user_agent: str = "Switchhook/0.1.0"
     trace_file: str = ""
     """Every SIP message is written here when it is not empty."""
+    admit: tuple[tuple[str, tuple[str, ...]], ...] | None = None
+    """The networks whose requests are heard, each with its transports ("udp", "tcp", "tls"); None: everybody's."""
 
 
 def callback(fn: Callable[P, T]) -> Callable[P, T | None]:
@@ -105,11 +107,19 @@ class Endpoint:
         self.later = self.thread.later
         self.bury = self.thread.bury
         self._pj: Any = None
+        self._gate: Any = None
         self._farewells: list[tuple[Callable[[], object], Callable[[], bool], Callable[[], object]]] = []
 
     async def start(self) -> None:
         """Listen. Raises OSError when an address cannot be had."""
         await self.thread.start(self._set_up, self._tear_down)
+
+    def decisions(self) -> dict[str, int]:
+        """How often the gatekeeper let a request pass or stopped it, by what it found; empty without one."""
+        if self._gate is None:
+            return {}
+        counts = self._gate.counts()
+        return {name: getattr(counts, name) for name in ("passed", "stranger", "method", "replaces")}
 
     async def stop(self) -> None:
         """End everything in order (at most some 2 s); safe to call twice."""
@@ -150,10 +160,11 @@ class Endpoint:
     def _set_up(self) -> tuple[int, Callable[[], object]]:
         if not _the_only_one.acquire(blocking=False):  # a second constructor would abort the process
             raise RuntimeError("one PJSIP endpoint per process at a time")
-        ctypes.CDLL(pj._pjsua2.__file__).pj_log_set_level(2)  # until libInit, PJLIB logs to stdout, which is not ours
         self._pj = pj.Endpoint()  # no local name for it: the traceback of a failed start would keep it alive
         self._pj.libCreate()
+        pj.tuneEndpoint()
         self._pj.libInit(self._config())
+        self._stand_guard()
         try:
             self.udp_port = self._listen(pj.PJSIP_TRANSPORT_UDP, self.settings.udp_port)
             self.tcp_port = self._listen(pj.PJSIP_TRANSPORT_TCP, self.settings.tcp_port)
@@ -163,9 +174,16 @@ class Endpoint:
         self._pj.libStart()
         self._pj.audDevManager().setNullDev()  # its clock thread drives the bridge
         self._rank_codecs()
-        # The handle is a pointer to PJSIP's epoll descriptor (ioqueue_epoll.c, pj_ioqueue_get_os_handle).
-        fd = ctypes.c_int.from_address(int(self._pj.libGetSipIoqueueHandle())).value
-        return fd, functools.partial(self._pj.libHandleEvents, 0)
+        return pj.sipPollFd(), functools.partial(self._pj.libHandleEvents, 0)
+
+    def _stand_guard(self) -> None:
+        if self.settings.admit is None:
+            return
+        self._gate = pj.Gatekeeper()
+        for network, transports in self.settings.admit:
+            self._gate.admit(network, sum(_GATE_BITS[name] for name in transports))
+        self._gate.swap()
+        self._gate.install()
 
     def _config(self) -> Any:
         settings = self.settings
@@ -228,8 +246,10 @@ class Endpoint:
         self.thread.turn(0.0)
         self.thread.turn(0.0)
         gc.collect()  # pj objects that are left must die before the library, in this thread
+        if self._gate is not None:
+            self._quietly(self._gate.remove)
         self._quietly(lambda: self._pj.libDestroy(pj.PJSUA_DESTROY_NO_RX_MSG))  # else it sleeps for a second
-        self._pj = None
+        self._pj = self._gate = None
         gc.collect()
         _the_only_one.release()
 

@@ -299,7 +299,7 @@ class Leg(pj.Call):  # type: ignore[misc]
             if not self._answered:  # RFC 3261 §15.1.2: a BYE ends an early dialog too
                 return causes.CANCELLED, 487, q850, True
             return cause, 200, q850, True
-        if self._answered and not self._connected and not text:
+        if self._answered and not self._connected:
             return causes.NO_ACK, 200, None, True
         status = int(self.getInfo().lastStatusCode)
         if self._connected:  # a timer of PJSIP, or the transport, gave the dialog up

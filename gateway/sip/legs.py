@@ -44,8 +44,6 @@ class SipLegs:
         self._last_end = 0.0
         self.later = endpoint.later
         self.media_changed = bridge.mixer.leg_media
-        self.strangers = 0
-        """INVITEs that no trunk's addresses covered."""
 
     # ── the port, on the event loop ─────────────────────────────────────────────────────────────────
 
@@ -121,8 +119,7 @@ class SipLegs:
         self.emit(LegOffered(leg.leg_id, caller_of(invite, trunk)))
 
     def _turn_away(self, leg: Leg) -> None:
-        """A stranger's INVITE: 403 until the native filter drops it before PJSUA sees it."""
-        self.strangers += 1
+        """An INVITE that the gatekeeper let pass and that still has no trunk: unreadable, or another plan."""
         leg.release(causes.of_status(403, causes.Result.GATEWAY), status=403)
 
     def _trunk_of(self, source: str, transport: str) -> TrunkSpec | None:

@@ -39,7 +39,8 @@ _FIGURES: dict[str, Measure] = {
 def main() -> int:
     """Run what the command line asks for; the exit code."""
     arguments = _arguments()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     console = Console(width=None if sys.stdout.isatty() else 160)
     report = Report(machine.describe(ROOT), arguments.quick, datetime.now(UTC))
     began = time.monotonic()

@@ -89,3 +89,19 @@ MALFORMED = {
 def bytes_of(kind: str, here: str) -> bytes:
     """One of the above, as its bytes."""
     return MALFORMED[kind](here).encode("utf-8", "surrogateescape")
+
+
+def ack_and_bye(answers: str) -> list[str]:
+    """What ends the call of an INVITE that was only strange, and answered 200; nothing, if it was refused."""
+    _, ok, answer = answers.partition("SIP/2.0 200 ")
+    lines = answer.split("\r\n\r\n")[0].split("\r\n")
+    if not ok or not any(line.startswith("CSeq:") and line.endswith("INVITE") for line in lines):
+        return []
+    kept = [line for line in lines if line.split(":")[0] in ("Via", "From", "To", "Call-ID")]
+    target = next(line for line in lines if line.startswith("Contact:")).partition("<")[2].partition(">")[0]
+    return [
+        "\r\n".join([
+            f"{method} {target} SIP/2.0", *kept, f"CSeq: {number} {method}", "Max-Forwards: 70", "Content-Length: 0", "", "",
+        ]).replace("branch=z9hG4bK", f"branch=z9hG4bK{method}")
+        for number, method in ((1, "ACK"), (2, "BYE"))
+    ]  # fmt: skip

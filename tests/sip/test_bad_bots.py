@@ -13,6 +13,7 @@ from tests.bot_server import BotServer
 from tests.caller import Caller
 from tests.gateway_process import GatewayProcess, Line
 from tests.spectrum import rms_db
+from tests.tone_server import ToneServer
 from tests.wire import Wire, free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,7 +42,9 @@ CHANNEL = '  {}: {{bot: {{type: webhook, url: "http://127.0.0.1:{}/bot", timeout
 PLAN = (
     "trunks: {carrier: {host: 127.0.0.2, allow: [127.0.0.2/32]}}\nchannels:\n"
     + "".join(CHANNEL.format(kind, port) for kind, port in PORTS.items())
-    + "routes:\n"
+    + CHANNEL.format("screened", PORTS["dead"]).replace("}}", "}, answer: bot}")
+    + CHANNEL.format("own", PORTS["dead"]).replace("}}", "}, fallback: {prompt: goodbye}, fallback_after: 1}")
+    + 'routes:\n  - {to: "99", channel: screened}\n  - {to: "98", channel: own}\n'
     + "".join(f'  - {{to: "{100 + number}", channel: {kind}}}\n' for number, kind in enumerate(PORTS))
 )
 NUMBERS = {kind: str(100 + number) for number, kind in enumerate(PORTS)}
@@ -107,8 +110,27 @@ async def test_the_call_ends_politely(outcomes: dict[str, Outcome], kind: str) -
     assert (ended["cause"], ended["ended_by"]) == ("bot/bot-failed", "gateway")
 
 
-async def test_a_bad_bot_before_the_answer_does_not_leave_the_caller_ringing(gateway: GatewayProcess) -> None:
-    async with Caller(gateway) as customer:
+async def test_a_url_into_our_own_network_is_not_fetched(gateway: GatewayProcess, tones: ToneServer) -> None:
+    async with BotServer(port=PORTS["dead"]) as bot, Caller(gateway) as customer:
+        bot.on("start", bots.replies({"type": "audio", "url": tones.url(440)}, {"type": "hangup"}))
         await customer.calls(NUMBERS["dead"])
-        await customer.hangs_up()
-    assert (await gateway.wait_for("call.ended"))["ended_by"] == "customer"
+        await customer.is_hung_up()
+    assert len(gateway.events("sound.failed")) == 1 and tones.fetched == []
+
+
+async def test_a_dead_bot_that_should_decide_whether_to_answer_does_not_leave_the_caller_ringing(
+    gateway: GatewayProcess,
+) -> None:
+    async with Caller(gateway) as customer:
+        await customer.calls("99")
+        await customer.is_hung_up()
+        assert rms_db(customer.ear.sound()) > -35
+        assert (await customer.end())["cause"] == "bot/bot-failed"
+
+
+async def test_the_channel_may_have_an_apology_of_its_own(gateway: GatewayProcess) -> None:
+    async with Caller(gateway) as customer:
+        await customer.calls("98")
+        await customer.is_hung_up()
+    playbacks = gateway.events("playback.started")
+    assert [line["items"] for line in playbacks] == [[{"prompt": "goodbye"}]], "fallback_after: 1, so no one-moment"

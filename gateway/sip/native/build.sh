@@ -251,19 +251,20 @@ fi
 
 # ------------------------------------------------------------------------------------------------------------- the build
 
+# PJSIP's libraries are built in $cache/pjsip and stay there: what we add to native/ later is then built in seconds.
+work=$(mktemp -d "$cache/build.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cp -R "$native" "$work/native" # what is edited while we build belongs to the next build
+native=$work/native
 wheels=$(wheels_for_key)
 key=${wheels##*/}
 log=$cache/logs/$key.log
-work=$(mktemp -d "$cache/build.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-pj=$work/pj
-mkdir "$pj"
 : >"$log"
 
 step() { # step NAME COMMAND…: its output goes to the log; failing ends the build
     local name=$1 status
     shift
-    say "building PJSIP${version:+ $version} (about 2 minutes): $name … [$((SECONDS - began)) s]"
+    say "building PJSIP${version:+ $version} (${expected:-about 2 minutes}): $name … [$((SECONDS - began)) s]"
     printf '== %s: %s\n' "$name" "$*" >>"$log"
     set +e # in a condition, `set -e` would be off inside the command too
     (
@@ -280,6 +281,8 @@ fail() {
 }
 
 unpack() {
+    rm -rf "$cache/pjsip"
+    mkdir -p "$pj"
     if [ -n "$tarball" ]; then
         tar -xJf "$tarball" -C "$pj" --strip-components=1
     else
@@ -313,14 +316,49 @@ keep_lock_for_fields() {
          field && /^ *SWIG_PYTHON_THREAD_(BEGIN|END)_ALLOW; *$/ { next }
          { print }' "$1" >"$1.new" && mv "$1.new" "$1"
 }
-wrapper() {
-    cd "$work"
+interface() {
+    cd "$work" # and a relative path: SWIG writes it into its output, of which wrapper() takes the hash
     # shellcheck disable=SC2086 # words
-    swig -c++ -python -threads -w312 $includes "-I$pj/pjsip-apps/src/swig" -o pjsua2_wrap.cpp "$native/switchhook.i"
+    swig -c++ -python -threads -w312 $includes "-I$pj/pjsip-apps/src/swig" -o pjsua2_wrap.cpp native/switchhook.i
     keep_lock_for_fields pjsua2_wrap.cpp
-    # -O1: two thirds of the time of -O2, for code that only converts arguments. exec: so that it can be killed.
-    # shellcheck disable=SC2086
-    exec g++ -std=c++17 $flags -O1 -fno-strict-aliasing $defines $includes "-I$python_headers" -c pjsua2_wrap.cpp -o pjsua2_wrap.o
+}
+wrapper() { # the object stays beside the libraries, under a name made of all that goes into it
+    local kept
+    kept=$pj/wrapper-$({
+        printf '%s %s\n' "$abi" "$python_headers"
+        cat "$work/pjsua2_wrap.cpp" "$work/pjsua2_wrap.h" "$native"/*.hpp
+    } | sha 16).o
+    if [ ! -f "$kept" ]; then
+        rm -f "$pj"/wrapper-*
+        cd "$work"
+        # -O1: two thirds of the time of -O2, for code that only converts arguments.
+        # shellcheck disable=SC2086
+        g++ -std=c++17 $flags -O1 -fno-strict-aliasing $defines $includes "-I$python_headers" -c pjsua2_wrap.cpp -o wrapper.o &
+        trap 'kill $! 2>/dev/null' TERM
+        wait $!
+        mv wrapper.o "$kept"
+    fi
+    cp "$kept" "$work/pjsua2_wrap.o"
+}
+libraries() {
+    [ ! -f "$pj/.built" ] || return 0
+    make -C "$pj" "-j$(nproc)" lib
+    find "$pj" -name '*.o' ! -name 'wrapper-*' -delete
+    touch "$pj/.built"
+}
+libraries_and_wrapper() { # side by side: the wrapper is one file and keeps one core busy
+    wrapper >"$work/wrapper.log" 2>&1 &
+    local other=$! status
+    set +e
+    (
+        set -e
+        libraries
+    )
+    status=$?
+    [ "$status" -eq 0 ] || kill "$other" 2>/dev/null
+    wait "$other" || status=1
+    cat "$work/wrapper.log"
+    return "$status"
 }
 ours() {
     cd "$work"
@@ -329,12 +367,6 @@ ours() {
         # shellcheck disable=SC2086
         g++ -std=c++17 $flags -Wall -Wextra $defines $includes "-ffile-prefix-map=$native/=" -c "$source" -o "${source##*/}.o"
     done
-}
-libraries_and_wrapper() { # side by side: the wrapper is one file and keeps one core busy
-    wrapper >"$work/wrapper.log" 2>&1 &
-    local other=$!
-    make -C "$pj" "-j$(nproc)" lib || { kill "$other" 2>/dev/null; return 1; }
-    wait "$other" || { cat "$work/wrapper.log"; return 1; }
 }
 wheel() {
     cd "$work"
@@ -351,14 +383,25 @@ wheel() {
 flags='-O2 -fPIC -DNDEBUG'
 defines='-DPJ_AUTOCONF=1 -DPJ_IS_BIG_ENDIAN=0 -DPJ_IS_LITTLE_ENDIAN=1'
 [ "$("$python" -c 'import sys; print(sys.byteorder)')" = little ] || defines='-DPJ_AUTOCONF=1 -DPJ_IS_BIG_ENDIAN=1 -DPJ_IS_LITTLE_ENDIAN=0'
+pj=$cache/pjsip/$({
+    printf '%s %s\n' "$source_id" "$flags"
+    declare -f unpack configure libraries
+    cat "$native/config_site.h"
+} | sha 16)
 includes="-I$native"
 for part in pjlib pjlib-util pjnath pjmedia pjsip; do includes+=" -I$pj/$part/include"; done
 
 version=
-step unpack unpack
+expected=
+if [ -f "$pj/.built" ]; then
+    expected='the libraries are there: 10 s to 2 minutes'
+else
+    step unpack unpack
+fi
 version=$(sed -n 's/^export PJ_VERSION_\(MAJOR\|MINOR\|REV\) *:= *\([0-9]\+\) *$/\2/p' "$pj/version.mak" | paste -sd.)
 [ "$(printf '2.17\n%s\n' "$version" | sort -V | head -n 1)" = 2.17 ] || die "this is pjproject $version, and 2.17 or newer is needed: set PJPROJECT_SRC to a newer tree"
-step configure configure
+[ -f "$pj/.built" ] || step configure configure
+step "Python interface" interface
 step "libraries and Python module" libraries_and_wrapper
 step "native classes" ours
 step wheel wheel
@@ -368,5 +411,4 @@ mv "$work"/pack/dist/*.whl "$wheels.new/"
 rm -rf "$wheels"
 mv "$wheels.new" "$wheels"
 say "built PJSIP $version in $((SECONDS - began)) s"
-finish_if_built
-die "the wheel is not where it was put: $wheels"
+finish "$(find "$wheels" -name '*.whl' -print -quit)"

@@ -39,6 +39,8 @@
 #define PJMEDIA_RTP_NAT_PROBATION_CNT 500
 #define PJMEDIA_RTCP_NAT_PROBATION_CNT 50       /* RTCP comes every 5 s; default 3                                   */
 
+#define PJMEDIA_RTP_PT_TELEPHONE_EVENTS 101     /* what everybody uses, and what some SBCs insist on (default 120)   */
+
 /* Not sold: no code, no attack surface --------------------------------------------------------------------------
  * (configure switches add speex, gsm, ilbc, g7221 and silk: see build.sh; G.711, G.722, Opus and G.729 stay.) */
 #define PJMEDIA_HAS_VIDEO 0

@@ -126,6 +126,29 @@ void refuse(pjsip_rx_data *rdata, int status) {
     pjsip_endpt_respond_stateless(endpoint, rdata, status, nullptr, &headers, nullptr);
 }
 
+// Some phones send a key as INFO with application/dtmf: the bare key, with 10 and 11 for * and #. PJSUA knows only
+// application/dtmf-relay and answers 500, so the body is written anew in the form that it knows.
+void as_dtmf_relay(pjsip_rx_data *rdata) {
+    pjsip_msg_body *body = rdata->msg_info.msg->body;
+    if (body == nullptr || pj_stricmp2(&body->content_type.type, "application") != 0 ||
+        pj_stricmp2(&body->content_type.subtype, "dtmf") != 0 || body->len == 0 || body->len > 32)
+        return;
+    std::string key(static_cast<const char *>(body->data), body->len);
+    key.erase(0, key.find_first_not_of(" \t\r\n"));
+    key.erase(key.find_last_not_of(" \t\r\n") + 1);
+    if (key == "10")
+        key = "*";
+    else if (key == "11")
+        key = "#";
+    if (key.size() != 1)
+        return;
+    const std::string relay = "Signal=" + key + "\r\nDuration=160\r\n";
+    body->data = pj_pool_alloc(rdata->tp_info.pool, relay.size());
+    std::memcpy(body->data, relay.data(), relay.size());
+    body->len = static_cast<unsigned>(relay.size());
+    body->content_type.subtype = pj_str(const_cast<char *>("dtmf-relay"));
+}
+
 } // namespace
 
 struct Gatekeeper::State {
@@ -163,6 +186,8 @@ struct Gatekeeper::State {
             refuse(rdata, PJSIP_SC_FORBIDDEN);
             return true;
         }
+        if (is(asked, "INFO"))
+            as_dtmf_relay(rdata);
         ++passed;
         return false;
     }

@@ -1,4 +1,4 @@
-"""Packs what build.sh compiled into the pjsua2 wheel; build.sh runs it in its build folder and says by SH_* what to link."""
+"""Packs what build.sh compiled into the pjsua2 wheel; build.sh runs it in its build folder, with SH_* set."""
 
 import os
 

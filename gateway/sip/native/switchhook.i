@@ -19,6 +19,13 @@
 %feature("nodirector") pj::Call::onInstantMessageStatus;
 %feature("nodirector") pj::Call::onTypingIndication;
 %feature("nodirector") pj::Call::onCallRxText;
+%feature("nodirector") pj::Call::onStreamPreCreate;
+%feature("nodirector") pj::Call::onStreamCreated;
+%feature("nodirector") pj::Call::onStreamDestroyed;
+%feature("nodirector") pj::Call::onCallRxReinvite;
+%feature("nodirector") pj::Call::onCallTxOffer;
+%feature("nodirector") pj::Call::onDtmfEvent;
+%feature("nodirector") pj::Call::onCallReplaced;
 %feature("nodirector") pj::Account::onTypingIndication;
 %feature("nodirector") pj::Account::onInstantMessageStatus;
 %feature("nodirector") pj::Account::onMwiInfo;
@@ -39,6 +46,7 @@
 // ------------------------------------------------------------------------------------------------ our native classes
 
 %{
+#include "gatekeeper.hpp"
 #include "pcm_port.hpp"
 %}
 
@@ -121,6 +129,7 @@
 
 %include <stdint.i>
 %include "pcm_port.hpp"
+%include "gatekeeper.hpp"
 
 %extend switchhook::PcmHub {
     // drain() -> list of (port_id, kind, value, data), see PcmEventKind. The Python objects are made after every lock is
@@ -148,6 +157,11 @@
         return list;
     }
 }
+
+// Until libInit() sets its log up, PJLIB writes to stdout, which is not ours to write to.
+%init %{
+    pj_log_set_level(2);
+%}
 
 // What this build allows, for settings to be checked against.
 %constant int MAX_CALLS = PJSUA_MAX_CALLS;

@@ -189,6 +189,14 @@ def test_digits_typed_while_the_bot_thinks_are_told_one_by_one_if_it_opens_none(
     assert call.told == [("dtmf", {"digits": "3", "complete": "single"})]
 
 
+def test_a_digit_that_overtakes_the_ack_is_kept():
+    call = ScriptedCall().offered()
+    call.presses("7")
+    call.acked()
+    call.bot_replies(collect(1))
+    assert call.told == [("dtmf", {"digits": "7", "complete": "max"})]
+
+
 def test_the_list_goes_on_after_a_collection():
     call = talking(collect(1), text("Thanks"))
     call.presses("1")
