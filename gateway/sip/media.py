@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from gateway.telemetry.log import get_logger
 log = get_logger(__name__)
 
 _SAMPLE_BYTES: Final = 2
+_WORTH_SHARING: Final = 4_000
+_MOST_SHARED: Final = 64 << 20
 
 
 class SipBridge:
@@ -36,6 +39,7 @@ class SipBridge:
         self._voices: dict[CallId, _Voice] = {}
         self._by_number: dict[int, tuple[CallId, _Voice]] = {}
         self._music: set[str] = set()
+        self._shared = _SharedBuffers()
 
     @property
     def clock_rate(self) -> int:
@@ -76,7 +80,7 @@ class SipBridge:
             return
         if mark:
             voice.lengths[mark] = len(pcm) // _SAMPLE_BYTES
-        voice.port.write(pcm, mark, more)
+        voice.port.write(self._shared.of(pcm), mark, more)
 
     def flush(self, call_id: CallId) -> None:
         """Drop all that is queued."""
@@ -137,6 +141,32 @@ class SipBridge:
         port = pj.PcmPort(self._hub, next(self._numbers))
         port.loop(loading.result())
         self._endpoint.submit(self.mixer.add_music, name, port, self.clock_rate)
+
+
+class _SharedBuffers:
+    """Native copies of what many calls play at a time: a prompt lies in memory once, not once for each caller.
+
+    `Sounds` gives the same bytes object for the same prompt while it is hot, so the object itself is the key; it is
+    kept with its copy, else another object could take its id.
+    """
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[int, tuple[bytes, Any]] = OrderedDict()
+        self._bytes = 0
+
+    def of(self, pcm: bytes) -> Any:
+        """What to give to PcmPort.write for these samples."""
+        if not _WORTH_SHARING <= len(pcm) <= _MOST_SHARED // 4:
+            return pcm
+        held = self._held.get(id(pcm))
+        if held is None:
+            held = self._held[id(pcm)] = (pcm, pj.PcmBuffer(pcm))
+            self._bytes += len(pcm)
+            while self._bytes > _MOST_SHARED:
+                self._bytes -= len(self._held.popitem(last=False)[1][0])
+        else:
+            self._held.move_to_end(id(pcm))
+        return held[1]
 
 
 class _Voice:
