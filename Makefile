@@ -79,6 +79,7 @@ endef
 
 $(VENV)/bin/python:
 	@$(call need,$(BUILD_PACKAGES) $(RUN_PACKAGES))
+	@command -v $(PYTHON) >/dev/null || { $(call need,python3 python3-venv python3-dev); }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo 'Python 3.11 or newer is needed: install python3, or say make PYTHON=/path/to/python3.11' >&2; exit 1; }
 	@# Debian's own Python comes without venv and headers; one from elsewhere has both.

@@ -1,10 +1,10 @@
 """A caller without a SIP stack: what a test writes is what is sent, and everything that comes is kept; for tests/sip.
 
-    async with Caller(gateway) as customer:
-        await customer.calls("100", {"X-CRM-Id": "42"})
-        await customer.ear.presses("1")
-        bye = await customer.is_hung_up()
-        assert bye.header("X-Ticket") == "7"
+async with Caller(gateway) as customer:
+    await customer.calls("100", {"X-CRM-Id": "42"})
+    await customer.ear.presses("1")
+    bye = await customer.is_hung_up()
+    assert bye.header("X-Ticket") == "7"
 """
 
 import asyncio
@@ -100,7 +100,9 @@ class Caller(asyncio.DatagramProtocol):
         self._send("CANCEL", self._uri, {}, "", self._branch)
         return await self.is_told_finally()
 
-    async def reinvites(self, direction: str = "sendrecv", connection: str | None = None, ear: Ear | None = None) -> Wire:
+    async def reinvites(
+        self, direction: str = "sendrecv", connection: str | None = None, ear: Ear | None = None
+    ) -> Wire:
         """A re-INVITE with this direction, this c= line, or another port; its answer, acknowledged."""
         self._request("INVITE", {}, self.sdp(direction, connection, ear))
         return await self.is_answered()

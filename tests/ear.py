@@ -1,4 +1,4 @@
-"""A caller's RTP: keeps what it hears with the time of each packet, sings tones and presses keys (G.711, RFC 4733); for tests/sip."""
+"""A caller's RTP (G.711, RFC 4733): keeps what it hears, packet by packet, sings tones, presses keys; for tests/sip."""
 
 import asyncio
 import itertools
@@ -187,5 +187,7 @@ class Ear(asyncio.DatagramProtocol):
 
     def _send(self, kind: int, timestamp: int, payload: bytes, marker: bool = False) -> None:
         assert self._transport is not None and self.peer is not None
-        head = struct.pack("!BBHII", 128, kind | (128 if marker else 0), next(self._sequence) & 0xFFFF, timestamp, 0x5157)
+        head = struct.pack(
+            "!BBHII", 128, kind | (128 if marker else 0), next(self._sequence) & 0xFFFF, timestamp, 0x5157
+        )
         self._transport.sendto(head + payload, self.peer)

@@ -1,8 +1,8 @@
 """The gateway as its users run it: a process of its own, with its log and what it holds; for tests/sip and tests/bench.
 
-    async with GatewayProcess(plan, tmp_path) as gateway:
-        ...                                     # call sip:…@127.0.0.1:{gateway.udp_port}
-        ended = await gateway.wait_for("call.ended", ended_by="bot")
+async with GatewayProcess(plan, tmp_path) as gateway:
+    ...                                     # call sip:…@127.0.0.1:{gateway.udp_port}
+    ended = await gateway.wait_for("call.ended", ended_by="bot")
 """
 
 import asyncio

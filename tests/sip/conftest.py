@@ -1,6 +1,7 @@
 """What every test of a real gateway over real SIP has: one gateway for its module's PLAN, and proof that nothing leaks.
 
-A module says `PLAN = …` (a dialplan's text), perhaps `SETTINGS = {…}` and `ENV = {…}`, and marks its tests to share one event loop.
+A module says `PLAN = …` (a dialplan's text), perhaps `SETTINGS = {…}` and `ENV = {…}`, and marks its
+tests to share one event loop.
 """
 
 from collections.abc import AsyncIterator
@@ -22,7 +23,9 @@ async def running(
     """The module's gateway; it must end with exit code 0."""
     module = request.module
     folder = tmp_path_factory.mktemp(module.__name__.rpartition(".")[2])
-    async with GatewayProcess(module.PLAN, folder, getattr(module, "SETTINGS", {}), getattr(module, "ENV", {})) as gateway:
+    async with GatewayProcess(
+        module.PLAN, folder, getattr(module, "SETTINGS", {}), getattr(module, "ENV", {})
+    ) as gateway:
         yield gateway
 
 
@@ -44,7 +47,7 @@ async def customer(gateway: GatewayProcess) -> AsyncIterator[Caller]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def bot(request: pytest.FixtureRequest, gateway: GatewayProcess) -> AsyncIterator[BotServer]:
-    """The bot at the BOT_PORT of the module's plan; it wants requests signed with the module's SECRET, if it has one."""
+    """The bot at the BOT_PORT of the module's plan; it wants the module's SECRET to sign, if it has one."""
     secret = getattr(request.module, "SECRET", None)
     async with BotServer(secrets=[secret] if secret else [], port=request.module.BOT_PORT) as server:
         yield server

@@ -2,7 +2,10 @@
 
 import random
 
-SDP = "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+SDP = (
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\n"
+    "m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+)
 INVITE = (
     "{method} sip:100@127.0.0.1 SIP/2.0\r\n"
     "Via: SIP/2.0/UDP {here};branch=z9hG4bK{unique}\r\n"
@@ -99,9 +102,9 @@ def ack_and_bye(answers: str) -> list[str]:
         return []
     kept = [line for line in lines if line.split(":")[0] in ("Via", "From", "To", "Call-ID")]
     target = next(line for line in lines if line.startswith("Contact:")).partition("<")[2].partition(">")[0]
-    return [
-        "\r\n".join([
-            f"{method} {target} SIP/2.0", *kept, f"CSeq: {number} {method}", "Max-Forwards: 70", "Content-Length: 0", "", "",
-        ]).replace("branch=z9hG4bK", f"branch=z9hG4bK{method}")
-        for number, method in ((1, "ACK"), (2, "BYE"))
-    ]  # fmt: skip
+    requests = []
+    for number, method in ((1, "ACK"), (2, "BYE")):
+        end = [f"CSeq: {number} {method}", "Max-Forwards: 70", "Content-Length: 0", "", ""]
+        text = "\r\n".join([f"{method} {target} SIP/2.0", *kept, *end])
+        requests.append(text.replace("branch=z9hG4bK", f"branch=z9hG4bK{method}"))
+    return requests

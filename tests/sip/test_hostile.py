@@ -1,4 +1,4 @@
-"""Malformed messages, garbage and strangers: nobody learns anything, nothing breaks, and the next call is a normal one."""
+"""Malformed messages, garbage and strangers: nobody learns anything, nothing breaks, live calls go on."""
 
 import asyncio
 import os
@@ -77,13 +77,50 @@ async def test_garbage_at_the_media_port_harms_nobody(gateway: GatewayProcess, c
 # ── Strangers ───────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("method", ["INVITE", "OPTIONS", "REGISTER", "MESSAGE", "SUBSCRIBE", "REFER", "BYE", "ACK"])
-async def test_a_stranger_hears_nothing_at_all(gateway: GatewayProcess, method: str) -> None:
-    with udp_socket(STRANGER) as wire:
-        here = "{}:{}".format(*wire.getsockname())
-        sends_udp(gateway, message(here, method=method).encode(), wire)
-        assert await last_answer(wire, 0.7) == b""
+METHODS = (
+    "INVITE",
+    "OPTIONS",
+    "REGISTER",
+    "MESSAGE",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "PUBLISH",
+    "REFER",
+    "BYE",
+    "ACK",
+    "CANCEL",
+)
+
+
+@pytest.mark.parametrize("transport", ["UDP", "TCP"])
+async def test_a_stranger_hears_nothing_at_all(gateway: GatewayProcess, transport: str) -> None:
+    async def asks(method: str) -> str:
+        says = says_udp if transport == "UDP" else says_tcp
+        return (await says(gateway, method)).decode().partition("\r\n")[0]
+
+    answers = dict(zip(METHODS, await asyncio.gather(*map(asks, METHODS)), strict=True))
+    assert answers == dict.fromkeys(METHODS, "")
     assert not gateway.events("call.started")
+
+
+async def says_udp(gateway: GatewayProcess, method: str) -> bytes:
+    """Ask as a stranger; the answer."""
+    with udp_socket(STRANGER) as wire:
+        sends_udp(gateway, message("{}:{}".format(*wire.getsockname()), method=method).encode(), wire)
+        return await last_answer(wire, 0.7)
+
+
+async def says_tcp(gateway: GatewayProcess, method: str) -> bytes:
+    """The same over TCP, where a connection that is closed is no answer either."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.tcp_port, local_addr=(STRANGER, 0))
+    writer.write(message(f"{STRANGER}:5060", method=method).replace("/UDP", "/TCP").encode())
+    try:
+        async with asyncio.timeout(0.7):
+            return await reader.read(65536)
+    except (TimeoutError, ConnectionError):
+        return b""
+    finally:
+        writer.close()
 
 
 async def test_svmap_finds_nothing(gateway: GatewayProcess) -> None:

@@ -1,28 +1,34 @@
-"""What takes SIP's own 32 seconds (64*T1) to end: peers that never answer, and connections kept for stragglers; all at once."""
+"""What takes SIP's own 32 seconds (64*T1), all at once: peers that never answer, connections kept for stragglers."""
 
 import asyncio
 import contextlib
+import socket
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.bot_server import BotServer
 from tests.caller import Caller
 from tests.gateway_process import GatewayProcess
 from tests.sip.malformed import MALFORMED, ack_and_bye, bytes_of
 from tests.sipp import sipp
-from tests.wire import CARRIER, STRANGER
+from tests.wire import CARRIER, STRANGER, free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PLAN = """
+BOT_PORT = free_port("127.0.0.1", socket.SOCK_STREAM)
+PLAN = f"""
 trunks:
-  carrier: {host: 127.0.0.2, allow: [127.0.0.2/32]}
-  carrier-tcp: {host: 127.0.0.2, transport: tcp, allow: [127.0.0.2/32]}
+  carrier: {{host: 127.0.0.2, allow: [127.0.0.2/32]}}
+  carrier-tcp: {{host: 127.0.0.2, transport: tcp, allow: [127.0.0.2/32]}}
 channels:
-  echo: {bot: {type: builtin, name: echo}}
+  echo: {{bot: {{type: builtin, name: echo}}}}
+  screened: {{bot: {{type: webhook, url: "http://127.0.0.1:{BOT_PORT}/bot"}}, answer: bot}}
 routes:
-  - {to: "100", channel: echo}
-  - {to: "closed", prompt: goodbye}
+  - {{to: "100", channel: echo}}
+  - {{to: "ask", channel: screened}}
+  - {{to: "closed", prompt: goodbye}}
 """
 
 
@@ -43,6 +49,17 @@ async def a_caller_that_never_answers_our_bye(gateway: GatewayProcess) -> None:
         assert (await customer.end())["cause"] == "completed/normal"
         await asyncio.sleep(5)
         assert len([m for m in customer.received if m.method == "BYE"]) >= 3, "the BYE is retransmitted"
+
+
+async def a_bot_that_does_not_decide_whether_to_answer(gateway: GatewayProcess) -> None:
+    async with BotServer(port=BOT_PORT) as bot, Caller(gateway) as customer:
+        began = time.monotonic()
+        customer.invites("ask")
+        assert (await customer.is_told_finally(timeout_s=15)).status == 200
+        await customer.is_answered()
+        assert 9.5 < time.monotonic() - began < 12, "answered after 10 s all the same (bot-protocol.md)"
+        await bot.received("start")
+        assert bot.events == ["offered", "start"]
 
 
 async def calls_over_tcp(gateway: GatewayProcess, folder: Path) -> None:
@@ -86,6 +103,7 @@ async def test_whoever_goes_silent_costs_nothing_in_the_end(gateway: GatewayProc
     await asyncio.gather(
         a_caller_that_never_sends_ack(gateway, folder),
         a_caller_that_never_answers_our_bye(gateway),
+        a_bot_that_does_not_decide_whether_to_answer(gateway),
         calls_over_tcp(gateway, folder),
         malformed_messages_over_tcp(gateway, CARRIER),
         malformed_messages_over_tcp(gateway, STRANGER),

@@ -1,6 +1,7 @@
-"""Calls that are not taken: numbers without a route, routes that refuse, closed hours, limits, SDP that we cannot speak."""
+"""Calls that are not taken: no route, a route that refuses, closed hours, limits, SDP that we cannot speak."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,6 +12,9 @@ from tests.spectrum import rms_db
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SETTINGS = {"limits.calls": "3"}
+_HOUR = (datetime.now(UTC).hour + 12) % 24
+CLOSED = f"mon-sun {_HOUR:02}:00-{_HOUR:02}:30 UTC"
+"""Opens in about half a day."""
 PLAN = """
 trunks:
   carrier: {host: 127.0.0.2, allow: [127.0.0.2/32]}
@@ -22,12 +26,13 @@ routes:
   - {to: "101", channel: small}
   - {to: "102", reject: 486}
   - {to: "103", reject: 603}
-  - {to: "104", channel: echo, hours: "mon-sun 00:00-00:01 Pacific/Kiritimati", otherwise: {prompt: closed}}
-  - {to: "105", channel: echo, hours: "mon-sun 00:00-00:01 Pacific/Kiritimati", otherwise: {reject: 480}}
+  - {to: "104", channel: echo, hours: "CLOSED", otherwise: {prompt: closed}}
+  - {to: "105", channel: echo, hours: "CLOSED", otherwise: {reject: 480}}
   - {to: "106", say: "Hello."}
-"""
+""".replace("CLOSED", CLOSED)
 
-OFFER = "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\nm=audio 4000 RTP/AVP {}\r\n"
+NOTHING = "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\n"
+OFFER = NOTHING + "m=audio 4000 RTP/AVP {}\r\n"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ async def test_an_offer_without_a_codec_of_the_trunk_is_refused_with_488(
 @pytest.mark.parametrize(
     "offer",
     [
-        "v=0\r\no=- 1 1 IN IP4 127.0.0.2\r\ns=-\r\nc=IN IP4 127.0.0.2\r\nt=0 0\r\nm=video 4000 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n",
+        NOTHING + "m=video 4000 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n",
         OFFER.format("0").replace("m=audio 4000", "m=audio 0"),
         OFFER.format("0").replace("RTP/AVP", "UDP/TLS/RTP/SAVPF"),
     ],

@@ -116,6 +116,7 @@ async def test_the_reason_of_a_sipp_caller_is_read_too(gateway: GatewayProcess, 
 
 async def test_our_bye_says_why(gateway: GatewayProcess, customer: Caller) -> None:
     await customer.calls("100")
+    await customer.ear.hears_something()
     await customer.ear.presses("*")
     assert (await customer.is_hung_up()).header("Reason") == 'Q.850;cause=16;text="normal"'
     assert (await customer.end())["ended_by"] == "bot"
