@@ -1,7 +1,9 @@
 """The composition root: settings and plan in, a running gateway out; the one file that knows all. For cli.py."""
 
 import asyncio
+import gc
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -51,9 +53,9 @@ class Gateway:
             fetch_allow=settings.security.fetch_allow,
         )
         self._endpoint = Endpoint(_sip_settings(settings, plan))
-        bridge = SipBridge(self._endpoint, self._sounds.music)
-        self._legs = SipLegs(self._endpoint, bridge, _trunk_lookup(plan), lambda: LegId(f"leg_{ULID()}"))
-        self._world = World(self._legs, bridge, self._sounds, wall_clock())
+        self._bridge = SipBridge(self._endpoint, self._sounds.music)
+        self._legs = SipLegs(self._endpoint, self._bridge, _trunk_lookup(plan), lambda: LegId(f"leg_{ULID()}"))
+        self._world = World(self._legs, self._bridge, self._sounds, wall_clock())
         self._session: aiohttp.ClientSession | None = None
         self._engine: Engine | None = None
         self._http: HttpServer | None = None
@@ -66,7 +68,7 @@ class Gateway:
         self._http = HttpServer(
             str(self._settings.api.bind),
             self._held,
-            self._endpoint.decisions,
+            self._counted,
             lambda: not self.engine.live.draining,
         )
         await self._engine.start()
@@ -92,6 +94,9 @@ class Gateway:
         if self._session is not None:
             await self._session.close()
 
+    def _counted(self) -> Mapping[str, int]:
+        return {"underruns": self._bridge.underruns, **self._endpoint.decisions()}
+
     def _held(self) -> Mapping[str, int]:
         live = self.engine.live
         return {
@@ -115,6 +120,11 @@ async def run(settings: Settings, plan: Dialplan, say: Callable[[str], None]) ->
         loop.add_signal_handler(number, lambda: now.set() if stop.is_set() else stop.set())
     try:
         say(await gateway.start())
+        # The event loop and the PJSIP thread hand the interpreter to each other all the time; the one that waits for it
+        # waits for at most this long (default 5 ms) before it asks.
+        sys.setswitchinterval(0.001)
+        gc.collect()
+        gc.freeze()  # what is here now stays: no collection needs to look at it again
         await stop.wait()
         log.info("gateway.draining", calls=len(gateway.engine.live.calls))
         drain = asyncio.create_task(gateway.engine.drain(settings.drain_timeout_s))

@@ -14,13 +14,13 @@ Counts = Callable[[], Mapping[str, int]]
 class HttpServer:
     """Serves /healthz and /readyz.
 
-    `held` says what is held now, `decisions` how often the gatekeeper decided what, `ready` whether calls are taken.
+    `held` says what is held now, `counted` what happened how often so far, `ready` whether calls are taken.
     """
 
-    def __init__(self, bind: str, held: Counts, decisions: Counts, ready: Callable[[], bool]) -> None:
+    def __init__(self, bind: str, held: Counts, counted: Counts, ready: Callable[[], bool]) -> None:
         host, _, port = bind.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
-        self._held, self._decisions, self._ready = held, decisions, ready
+        self._held, self._counted, self._ready = held, counted, ready
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> str:
@@ -52,8 +52,8 @@ class HttpServer:
             "tasks": len(asyncio.all_tasks()),
             "descriptors": len(os.listdir("/proc/self/fd")),
         }
-        gatekeeper = dict(self._decisions())
-        return web.json_response({"status": "ok", "version": __version__, "held": held, "gatekeeper": gatekeeper})
+        answer = {"status": "ok", "version": __version__, "held": held, "counted": dict(self._counted())}
+        return web.json_response(answer)
 
     async def _readyz(self, _: web.Request) -> web.Response:
         ready = self._ready()

@@ -1,7 +1,10 @@
 """Logging: structlog, one event a line on stderr, personal data masked by one processor; set up by app.py."""
 
+import asyncio
+import atexit
 import logging
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, TextIO, cast
 
@@ -21,6 +24,50 @@ def get_logger(name: str) -> Logger:
     return cast(Logger, structlog.get_logger(name))
 
 
+class _Lines:
+    """Writes all lines of one turn of the event loop at once: a write a line costs the loop more than making the line.
+
+    Outside of a loop (other threads, start, end) a line is written at once; what is left is written at exit.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._lock = threading.Lock()
+        self._waiting: list[str] = []
+        atexit.register(self.flush)
+
+    def write(self, text: str) -> None:
+        with self._lock:
+            first = not self._waiting
+            self._waiting.append(text)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
+            if first:
+                loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+            if waiting:
+                self._out.write("".join(waiting))
+                self._out.flush()
+
+
+class _LineLogger:
+    """What structlog calls with a rendered line."""
+
+    def __init__(self, lines: _Lines) -> None:
+        self._lines = lines
+
+    def msg(self, line: str) -> None:
+        self._lines.write(line + "\n")
+
+    debug = info = warning = warn = error = critical = exception = fatal = log = failure = err = msg
+
+
 def configure(form: str = "text", level: str = "info", *, mask: bool = True, stream: TextIO | None = None) -> None:
     """Set up logging once per process: `form` is text or json, `level` one of debug, info, warning, error."""
     out = stream or sys.stderr
@@ -36,10 +83,11 @@ def configure(form: str = "text", level: str = "info", *, mask: bool = True, str
         processors.append(structlog.processors.JSONRenderer(ensure_ascii=False, default=str))
     else:
         processors.append(structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=20))
+    logger = _LineLogger(_Lines(out))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lambda *_: logger,
         cache_logger_on_first_use=True,
     )
 

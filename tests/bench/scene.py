@@ -85,8 +85,8 @@ class Scene:
         """What the gateway says it holds."""
         self.gateway.check()
         with urllib.request.urlopen(f"{self._api}/healthz", timeout=10) as answer:
-            held: dict[str, int] = json.load(answer)["held"]
-        return held
+            told: dict[str, dict[str, int]] = json.load(answer)
+        return told["held"] | {"underruns": told["counted"]["underruns"]}
 
     def wait_calls(self, count: int, timeout_s: float) -> None:
         """Return when so many calls are up. Raises BenchError when they are not in time."""

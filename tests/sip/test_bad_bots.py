@@ -1,4 +1,4 @@
-"""Bots in trouble: each failure is told once and clearly, the caller hears an apology and a BYE follows, nothing leaks."""
+"""Bots in trouble: each failure is told once and clearly, the caller hears an apology and then a BYE; nothing leaks."""
 
 import asyncio
 import socket

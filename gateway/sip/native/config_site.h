@@ -26,6 +26,8 @@
 
 /* How long ------------------------------------------------------------------------------------------------------ */
 #define PJSIP_TCP_INITIAL_TIMEOUT 20            /* seconds for the first valid message; 0 keeps idle strangers       */
+#define PJ_IOQUEUE_DEFAULT_EPOLL_FLAGS 0        /* EXCLUSIVE/ONESHOT are for several threads on one queue; with the
+                                                 * default, each RTP packet costs four epoll_ctl calls               */
 #define PJSIP_MAX_NET_EVENTS 16                 /* events per turn of the poll loop (default 1: a syscall for each)  */
 
 /* What must not block or crash ---------------------------------------------------------------------------------- */

@@ -1,0 +1,186 @@
+"""The engine on fakes: routing, limits, timers, the bot's requests, draining; nothing is left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.calls.commands import BotEventName
+from gateway.calls.errors import BotErrorKind
+from gateway.calls.model import Caller, LegId
+from gateway.dialplan.parse import load_text
+from gateway.engine.call import World
+from gateway.engine.engine import Engine
+from gateway.engine.running import Running, policy
+from tests.fakes.bot import ScriptedBot, Thinks, fails, says
+from tests.fakes.bridge import FakeBridge
+from tests.fakes.legs import FakeLeg, FakeLegs
+from tests.fakes.sounds import FakeSounds
+from tests.leaks import no_leaks
+
+PLAN = """
+trunks: {acme: {host: 192.0.2.1}}
+channels:
+  hello: {bot: {type: builtin, name: echo}, filler: {prompt: one-moment, after_ms: 100}, limits: {calls: 2}}
+routes:
+  - {to: "100", channel: hello}
+  - {to: "300", say: "We are closed."}
+  - {to: "400", reject: 486}
+"""
+TEXT = {"type": "text", "text": "Hello"}
+HANGUP = {"type": "hangup"}
+
+
+class Desk:
+    """The engine with everything around it faked; the verbs are the customer's."""
+
+    def __init__(self, limit: int = 10) -> None:
+        plan = load_text(PLAN)
+        self.bot, self.announcements = ScriptedBot(), []
+        self.legs, self.sounds = FakeLegs(), FakeSounds()
+        self.bridge = FakeBridge(lambda *told: self.engine.on_mark(*told))
+        self.now = 1000.0
+        policies = {name: policy(name, channel) for name, channel in plan.channels.items()}
+        running = Running(plan, policies, {"hello": self.bot}, self._announcer)
+        self.engine = Engine(running, World(self.legs, self.bridge, self.sounds, lambda: self.now), limit)
+        self._calls = 0
+
+    def _announcer(self, spoken: object) -> ScriptedBot:
+        self.announcements.append(spoken)
+        bot = ScriptedBot()
+        bot.on(BotEventName.START, says(TEXT | {"bargeIn": False}, HANGUP))
+        return bot
+
+    async def calls(self, to: str = "100", **how: bool) -> tuple[LegId, FakeLeg]:
+        self._calls += 1
+        leg_id = LegId(f"leg_{self._calls}")
+        leg = self.legs.call(leg_id, Caller(f"{self._calls}@far", "acme", "+12125550123", to), **how)
+        await self.settles()
+        return leg_id, leg
+
+    async def settles(self, seconds: float = 0.02) -> None:
+        await asyncio.sleep(seconds)
+
+    async def hears_out(self) -> None:
+        """Everything that is queued is heard."""
+        await self.settles()
+        self.bridge.advance(60_000)
+        await self.settles()
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with no_leaks():
+        desk = Desk()
+        await desk.engine.start()
+        yield desk
+        await desk.engine.stop()
+        assert not desk.engine.live.calls and not desk.bridge.voices and not desk.legs.live
+
+
+async def test_a_call_is_answered_told_and_ended(desk: Desk):
+    desk.bot.on(BotEventName.START, says(TEXT, HANGUP))
+    _, leg = await desk.calls()
+    assert leg.statuses[-1] == 200
+    await desk.hears_out()
+    assert leg.got_bye
+    assert desk.bot.events == [BotEventName.START, BotEventName.HANGUP]
+
+
+async def test_the_unknown_number_the_refusal_and_the_full_gateway(desk: Desk):
+    for to, status in (("999", 404), ("400", 486)):
+        _, leg = await desk.calls(to)
+        assert leg.statuses[-1] == status
+    assert desk.bot.events == []
+
+
+async def test_a_full_channel_and_a_full_gateway_refuse_with_503(desk: Desk):
+    await desk.calls()
+    await desk.calls()
+    _, third = await desk.calls()
+    assert third.statuses[-1] == 503
+    desk.engine.live.limit = 2
+    _, other = await desk.calls("300")
+    assert (other.statuses[-1], dict(other.headers)["Retry-After"]) == (503, "30")
+
+
+async def test_a_route_that_only_speaks_answers_speaks_and_hangs_up(desk: Desk):
+    _, leg = await desk.calls("300")
+    await desk.hears_out()
+    assert leg.got_bye
+    assert desk.announcements[0].text == "We are closed."
+
+
+async def test_a_bot_that_thinks_is_bridged_by_the_filler(desk: Desk):
+    desk.bot.on(BotEventName.START, Thinks(0.2, says(HANGUP)))
+    _, leg = await desk.calls()
+    await desk.settles(0.15)
+    assert desk.sounds.asked == ["one-moment"]
+    await desk.settles(0.15)
+    await desk.hears_out()
+    assert leg.got_bye
+
+
+async def test_events_wait_for_the_bots_answer(desk: Desk):
+    desk.bot.on(BotEventName.START, Thinks(0.1, says()))
+    leg_id, _ = await desk.calls()
+    desk.legs.press(leg_id, "1")
+    desk.legs.press(leg_id, "2")
+    await desk.settles()
+    assert desk.bot.events == [BotEventName.START]
+    await desk.settles(0.15)
+    assert desk.bot.events == [BotEventName.START, BotEventName.DTMF, BotEventName.DTMF]
+
+
+async def test_a_hangup_abandons_the_request_that_hangs(desk: Desk):
+    desk.bot.on(BotEventName.START, Thinks(60, says()))
+    leg_id, _ = await desk.calls()
+    desk.legs.bye(leg_id)
+    await desk.settles()
+    assert desk.bot.events == [BotEventName.START, BotEventName.HANGUP]
+    assert not desk.engine.live.finishing
+
+
+async def test_a_bot_in_trouble_twice_ends_in_the_fallback(desk: Desk):
+    desk.bot.on(BotEventName.START, fails(BotErrorKind.TIMEOUT), fails(BotErrorKind.STATUS))
+    _, leg = await desk.calls()
+    await desk.hears_out()
+    await desk.hears_out()
+    assert leg.got_bye
+    ids = [asked.event_id for asked in desk.bot.asked if asked.ask.event is BotEventName.START]
+    assert len(ids) == 2 and len(set(ids)) == 1, "the same event keeps its id"
+
+
+async def test_draining_refuses_new_calls_and_waits_for_live_ones(desk: Desk):
+    leg_id, leg = await desk.calls()
+    drain = asyncio.create_task(desk.engine.drain(60))
+    _, late = await desk.calls()
+    assert late.statuses[-1] == 503
+    assert not drain.done() and not leg.got_bye
+    desk.legs.bye(leg_id)
+    await asyncio.wait_for(drain, 1)
+
+
+async def test_a_drain_that_takes_too_long_ends_the_calls(desk: Desk):
+    _, leg = await desk.calls()
+    await asyncio.wait_for(desk.engine.drain(0.05), 1)
+    assert leg.got_bye
+
+
+async def test_a_defect_in_one_call_ends_that_call_alone(desk: Desk):
+    leg_id, _ = await desk.calls()
+    other_id, other = await desk.calls()
+    desk.engine.live.by_leg[leg_id].post("not an event")  # type: ignore[arg-type]
+    await desk.settles()
+    assert desk.legs.all[leg_id].got_bye
+    assert not other.got_bye
+    desk.legs.bye(other_id)
+
+
+async def test_what_the_bot_says_is_heard_by_the_customer(desk: Desk):
+    desk.bot.on(BotEventName.START, says(TEXT))
+    await desk.calls()
+    await desk.hears_out()
+    (voice,) = desk.bridge.voices.values()
+    assert desk.sounds.asked == ["Hello"]
+    assert len(voice.heard) >= 2 * 8 * 60 * len("Hello")
