@@ -92,12 +92,6 @@ _OF_STATUS = {
     504: Reason.UNAVAILABLE, 580: Reason.UNAVAILABLE,
 }  # fmt: skip
 
-_Q850_OF_STATUS = {
-    400: 41, 401: 21, 402: 21, 403: 21, 404: 1, 405: 63, 406: 79, 407: 21, 408: 102, 410: 22, 413: 127, 414: 127,
-    415: 79, 416: 127, 420: 127, 421: 127, 423: 127, 480: 18, 481: 41, 482: 25, 483: 25, 484: 28, 485: 1, 486: 17,
-    488: 88, 500: 41, 501: 79, 502: 38, 503: 41, 504: 102, 505: 127, 513: 127, 600: 17, 603: 21, 604: 1, 606: 88,
-}  # fmt: skip
-
 _OF_Q850 = {
     1: Reason.BAD_NUMBER, 2: Reason.NO_ROUTE, 3: Reason.NO_ROUTE, 16: Reason.NORMAL, 17: Reason.BUSY,
     18: Reason.NO_RESPONSE, 19: Reason.NO_ANSWER, 20: Reason.UNAVAILABLE, 21: Reason.DECLINED,
@@ -153,13 +147,6 @@ def of_bye(reasons: list[ReasonHeader]) -> tuple[Cause, int | None]:
     if sip is not None and sip >= 400:
         return of_status(sip, Result.CARRIER), None
     return NORMAL, None
-
-
-def q850_of_status(status: int) -> int:
-    """The Q.850 cause that belongs to a SIP failure status (RFC 3398 §8.2.6.1); 16 for success."""
-    if status < 300:
-        return 16
-    return _Q850_OF_STATUS.get(status, 127 if status >= 500 else 31)
 
 
 def q850_of(cause: Cause) -> int:

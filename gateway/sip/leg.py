@@ -22,6 +22,7 @@ log = get_logger(__name__)
 
 _SAME_PRESS: Final = 0.4
 """A digit that comes again within so long by the other way (RFC 4733 and INFO) is the same key press."""
+_NO_ACK: Final = 33.0
 _SILENCE: Final = 30.0
 _SILENCE_AT_FIRST: Final = 60.0
 _DECIDED: Final = frozenset({Reason.NORMAL, Reason.DECLINED, Reason.CANCELLED, Reason.TRANSFERRED})
@@ -57,6 +58,7 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._host = host
         self._offered = trunk is not None
         self._answered = False
+        self._answered_at = 0.0
         self._negotiated = False
         self._connected = False
         self._ended = False
@@ -79,7 +81,7 @@ class Leg(pj.Call):  # type: ignore[misc]
     def accept(self) -> None:
         """200."""
         if not self._answered:
-            self._answered = True
+            self._answered, self._answered_at = True, time.monotonic()
             self._respond(pj.PJSIP_SC_OK)
 
     def release(
@@ -124,8 +126,13 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._digits.add(digits, duration_ms)
 
     def check_media(self, now: float) -> None:
-        """The RTP watchdog: hang up when the peer has sent nothing for too long although it should."""
-        if not self._connected or self._ended:
+        """The RTP watchdog: hang up when the peer has sent nothing for too long although it should. It minds the ACK
+        too: PJSIP waits 64*T1 for it (RFC 3261 §13.3.1.4), and as long again for the answer to its BYE."""
+        if self._ended:
+            return
+        if not self._connected:
+            if self._answered and now - self._answered_at > _NO_ACK:
+                self.release(causes.NO_ACK, by_peer=True)
             return
         if self._hold is not PeerHold.NONE or not self._hears_peer:
             self._heard_at = now
