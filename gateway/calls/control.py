@@ -1,9 +1,7 @@
 """One call's control: `handle(event, now)` takes what happened and says what to do; called by the engine."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import assert_never
 
 from gateway.calls.causes import BOT_FAILED, BOT_REDIRECTED, NORMAL, Cause, EndedBy, Result, of_status
@@ -40,13 +38,11 @@ from gateway.calls.events import (
     SoundFailed,
     TimerFired,
 )
+from gateway.calls.fitting import misfit
 from gateway.calls.hearing import hearing
 from gateway.calls.model import AnswerMode, Call, ChannelPolicy, Edge, JsonObject, PeerHold, Spoken
 from gateway.calls.replies import (
-    BEFORE_ANSWER,
-    MAX_DATA,
     AnswerReply,
-    BotResponse,
     Handoff,
     HangupReply,
     RedirectReply,
@@ -64,6 +60,7 @@ from gateway.calls.states import (
     advance,
 )
 from gateway.calls.turns import Decisive, Step, Turns
+from gateway.calls.view import farewell
 
 BOT_DECIDES_MS = 10_000
 """How long a bot may think about an `offered` call before it is answered all the same (bot-protocol.md)."""
@@ -245,18 +242,8 @@ class CallControl:
         call.state = advance(CALL_TRANSITIONS, call.state, CallTrigger.LEFT)
         call.ended_at, call.cause, call.ended_by = now, cause, by
         duration_ms = round((now - call.answered_at) * 1000) if call.answered_at is not None else 0
-        farewell: JsonObject = {
-            "cause": {"result": cause.result.value, "reason": cause.reason.value},
-            "sipStatus": event.sip_status,
-            "q850": event.q850,
-            "endedBy": by.value,
-            "durationMs": duration_ms,
-        }
-        return [
-            *self._stop_all(),
-            *self.conversation.farewell(farewell),
-            EndCall(call.id, cause, by, event.sip_status, event.q850, duration_ms),
-        ]
+        end = EndCall(call.id, cause, by, event.sip_status, event.q850, duration_ms)
+        return [*self._stop_all(), *self.conversation.farewell(farewell(end)), end]
 
     # ── The bot ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,7 +251,7 @@ class CallControl:
         pending = self.conversation.pending
         if pending is None or pending.seq != event.seq:
             return []
-        problem = self._problem(event.response)
+        problem = misfit(event.response, self.call, self.channels)
         if problem:
             return self._bot_failed(event.seq, BotErrorKind.REFUSED, problem)
         self.conversation.replied(event.seq)
@@ -272,28 +259,6 @@ class CallControl:
             self.turns.configure(event.response.config)
         self.turns.take(event.response.replies)
         return self._go_on() + self.conversation.proceed()
-
-    def _problem(self, response: BotResponse) -> str | None:
-        """What the schema cannot say: whether these replies fit this call, now."""
-        unanswered = self.call.customer.state in (LegState.OFFERED, LegState.RINGING)
-        data: JsonObject = dict(self.call.data)
-        for i, reply in enumerate(response.replies):
-            if unanswered and not isinstance(reply, (*BEFORE_ANSWER, Tag)):
-                return f"replies[{i}]: {reply.type} needs an answered call; send answer first"
-            if not unanswered and isinstance(reply, BEFORE_ANSWER):
-                return f"replies[{i}]: {reply.type} is only for a call that is not answered yet"
-            if isinstance(reply, Handoff) and reply.channel not in self.channels:
-                near = get_close_matches(reply.channel, self.channels, 1)
-                return f"replies[{i}].channel: no channel {reply.channel!r}" + (
-                    f"; did you mean {near[0]!r}?" if near else ""
-                )
-            if isinstance(reply, Tag):
-                data |= reply.data
-                if len(json.dumps(data, ensure_ascii=False).encode()) > MAX_DATA:
-                    return f"replies[{i}].data: call.data would be larger than {MAX_DATA // 1024} KiB"
-            if isinstance(reply, AnswerReply):
-                unanswered = False
-        return None
 
     def _bot_failed(self, seq: int, kind: BotErrorKind, detail: str) -> list[Command]:
         asked = self.conversation.failed(seq)
@@ -336,7 +301,8 @@ class CallControl:
                 leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.RELEASE)
                 return [*self._closing(BOT_REDIRECTED, EndedBy.BOT), Redirect(leg.id, tuple(reply.contacts))]
             case HangupReply():
-                return self._hang_up(*self._parting, reply.headers)
+                said = [Note("bot.hung_up", {"reason": reply.reason})] if reply.reason else []
+                return [*said, *self._hang_up(*self._parting, reply.headers)]
             case Tag():
                 self.call.data |= reply.data
                 return [Note("call.tagged", {"keys": [*reply.data]})]

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from gateway.calls.commands import EndCall
 from gateway.calls.model import Call, Json, JsonObject
 
 
@@ -33,4 +34,15 @@ def bot_view(call: Call) -> JsonObject:
         "startedAt": rfc3339(call.started_at),
         "answeredAt": rfc3339(call.answered_at) if call.answered_at is not None else None,
         "data": dict(call.data),
+    }
+
+
+def farewell(end: EndCall) -> JsonObject:
+    """The data of the `hangup` event."""
+    return {
+        "cause": {"result": end.cause.result.value, "reason": end.cause.reason.value},
+        "sipStatus": end.sip_status,
+        "q850": end.q850,
+        "endedBy": end.ended_by.value,
+        "durationMs": end.duration_ms,
     }

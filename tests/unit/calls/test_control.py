@@ -148,10 +148,11 @@ def test_a_caller_who_gives_up_before_the_ack_never_reaches_the_bot():
 
 def test_the_bot_hangs_up_after_what_it_said_before():
     call = ScriptedCall().connected()
-    call.bot_replies(text("Goodbye"), {"type": "hangup", "headers": {"X-Result": "done"}})
+    call.bot_replies(text("Goodbye"), {"type": "hangup", "reason": "solved", "headers": {"X-Result": "done"}})
     assert not call.did(Hangup)
     call.played()
     assert call.did(Hangup) == [Hangup(LEG, NORMAL, (("X-Result", "done"),))]
+    assert call.did(Note) == [Note("bot.hung_up", {"reason": "solved"})]
     call.is_gone()
     assert call.end.ended_by is EndedBy.BOT
 

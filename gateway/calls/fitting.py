@@ -1,0 +1,31 @@
+"""What the schema of replies cannot say: whether they fit the call now; asked by control before any is carried out."""
+
+import json
+from collections.abc import Collection
+from difflib import get_close_matches
+
+from gateway.calls.model import Call, JsonObject
+from gateway.calls.replies import BEFORE_ANSWER, MAX_DATA, AnswerReply, BotResponse, Handoff, Tag
+from gateway.calls.states import LegState
+
+
+def misfit(response: BotResponse, call: Call, channels: Collection[str]) -> str | None:
+    """The first thing that does not fit, with its path; None if all does. A list is taken as a whole or not at all."""
+    unanswered = call.customer.state in (LegState.OFFERED, LegState.RINGING)
+    data: JsonObject = dict(call.data)
+    for i, reply in enumerate(response.replies):
+        if unanswered and not isinstance(reply, (*BEFORE_ANSWER, Tag)):
+            return f"replies[{i}]: {reply.type} needs an answered call; send answer first"
+        if not unanswered and isinstance(reply, BEFORE_ANSWER):
+            return f"replies[{i}]: {reply.type} is only for a call that is not answered yet"
+        if isinstance(reply, Handoff) and reply.channel not in channels:
+            near = get_close_matches(reply.channel, channels, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            return f"replies[{i}].channel: no channel {reply.channel!r}{meant}"
+        if isinstance(reply, Tag):
+            data |= reply.data
+            if len(json.dumps(data, ensure_ascii=False).encode()) > MAX_DATA:
+                return f"replies[{i}].data: call.data would be larger than {MAX_DATA // 1024} KiB"
+        if isinstance(reply, AnswerReply):
+            unanswered = False
+    return None
