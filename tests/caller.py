@@ -31,7 +31,8 @@ class Caller(asyncio.DatagramProtocol):
         self.messages: list[Wire] = []
         """All that was sent and received."""
         self.ear = Ear(address)
-        self.answers_bye = True
+        self.ignores: set[str] = set()
+        """Methods of the gateway's requests that are never answered."""
         self._tag, self._branch = f"t{number}", f"z9hG4bK{number}"
         self._to, self._uri, self._target, self._cseq = "", "", "", 0
         self._live = False
@@ -191,7 +192,7 @@ class Caller(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Of asyncio: keep it; requests of the gateway are answered 200."""
         message = Wire(False, data.decode(errors="replace"), time.monotonic())
-        if not message.status and message.method != "ACK" and (message.method != "BYE" or self.answers_bye):
+        if not message.status and message.method != "ACK" and message.method not in self.ignores:
             self._respond(message)
         self.messages.append(message)
         self._news.set()

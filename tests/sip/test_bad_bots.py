@@ -115,6 +115,7 @@ async def test_a_url_into_our_own_network_is_not_fetched(gateway: GatewayProcess
         bot.on("start", bots.replies({"type": "audio", "url": tones.url(440)}, {"type": "hangup"}))
         await customer.calls(NUMBERS["dead"])
         await customer.is_hung_up()
+        await customer.end()
     assert len(gateway.events("sound.failed")) == 1 and tones.fetched == []
 
 
@@ -132,5 +133,6 @@ async def test_the_channel_may_have_an_apology_of_its_own(gateway: GatewayProces
     async with Caller(gateway) as customer:
         await customer.calls("98")
         await customer.is_hung_up()
+        await customer.end()
     playbacks = gateway.events("playback.started")
     assert [line["items"] for line in playbacks] == [[{"prompt": "goodbye"}]], "fallback_after: 1, so no one-moment"

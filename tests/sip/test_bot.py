@@ -127,6 +127,7 @@ async def test_a_second_attempt_has_the_same_id(bot: BotServer, customer: Caller
     bot.on("start", status(503), replies(HANGUP))
     await customer.calls(RECEPTION)
     await customer.is_hung_up()
+    await customer.end()
     first, second = await bot.received("start", 2)
     assert first.headers["webhook-id"] == second.headers["webhook-id"] and first.body == second.body
     assert second.verified
@@ -179,6 +180,7 @@ async def test_a_url_that_gives_no_sound_is_said_and_the_list_goes_on(
     bot.on("start", replies({"type": "audio", "url": tones.url(440) + ".gone"}, text("Hello."), HANGUP))
     await customer.calls(RECEPTION)
     await customer.is_hung_up()
+    await customer.end()
     assert len(gateway.events("sound.failed")) == 1
     assert rms_db(customer.ear.sound()) > -40
 
@@ -269,6 +271,15 @@ async def test_digits_typed_ahead_are_kept_for_the_collection(bot: BotServer, cu
     await customer.ear.presses("123")
     (dtmf,) = await bot.received("dtmf")
     assert dtmf.event["data"] == {"digits": "123", "complete": "max"}
+
+
+async def test_a_digit_that_overtakes_the_ack_is_not_lost(bot: BotServer, customer: Caller) -> None:
+    customer.invites(RECEPTION)
+    customer.ear.peer = (await customer.is_told(200)).media
+    await customer.ear.presses("7")
+    await customer.is_answered()
+    (dtmf,) = await bot.received("dtmf")
+    assert dtmf.event["data"]["digits"] == "7" and bot.events == ["start", "dtmf"]
 
 
 async def test_silence_before_the_first_digit_is_no_input(bot: BotServer, customer: Caller) -> None:
@@ -380,6 +391,7 @@ async def test_a_bot_that_thinks_for_long_has_a_filler_played(
     answered = time.monotonic()
     assert 1.8 < await customer.ear.hears_something() - answered < 2.6
     await customer.is_hung_up()
+    await customer.end()
     assert [line["items"] for line in gateway.events("playback.started")] == [[{"prompt": "one-moment"}]]
 
 
@@ -389,6 +401,7 @@ async def test_one_failure_is_bridged_and_the_event_sent_again(
     bot.on("start", raw(b"not JSON"), replies(text("Here I am."), HANGUP))
     await customer.calls(RECEPTION)
     await customer.is_hung_up()
+    await customer.end()
     first, second = await bot.received("start", 2)
     assert first.event["id"] == second.event["id"]
     assert gateway.events("playback.started")[0]["items"] == [{"prompt": "one-moment"}]

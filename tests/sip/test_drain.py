@@ -53,11 +53,6 @@ async def test_a_second_sigterm_ends_live_calls_with_bye(gateway: GatewayProcess
     assert await gateway.exit_code(timeout_s=8) == 0
 
 
-async def test_an_idle_gateway_ends_at_once(gateway: GatewayProcess) -> None:
-    gateway.terminate()
-    assert await gateway.exit_code(timeout_s=8) == 0
-
-
 async def test_a_ringing_call_is_not_forgotten_at_the_end(tmp_path: Path) -> None:
     plan = PLAN.replace("name: echo}", "name: echo}, answer: {after_ms: 20000}")
     async with GatewayProcess(plan, tmp_path) as gateway, Caller(gateway) as customer:

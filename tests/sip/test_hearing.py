@@ -97,7 +97,7 @@ FREQUENCIES = range(400, 2400, 100)
 async def test_what_plays_has_no_holes(gateway: GatewayProcess, tone_bot: BotServer, customer: Caller) -> None:
     await customer.calls(str(ANN_HZ))
     began = await customer.ear.hears_something()
-    await asyncio.sleep(3)
+    await asyncio.sleep(2)
     packets = [p for p in customer.ear.packets if p.at_s >= began]
     steps = {(b.sequence - a.sequence, b.timestamp - a.timestamp) for a, b in pairwise(packets)}
     assert steps == {(1, 160)}

@@ -44,7 +44,7 @@ async def test_a_malformed_message_over_udp_harms_nobody(gateway: GatewayProcess
         with udp_socket(CARRIER) as wire:
             here = "{}:{}".format(*wire.getsockname())
             sends_udp(gateway, bytes_of(kind, here), wire)
-            for request in ack_and_bye((await last_answer(wire, 0.15)).decode("latin-1")):
+            for request in ack_and_bye((await last_answer(wire, 0.08)).decode("latin-1")):
                 sends_udp(gateway, request.encode("latin-1"), wire)
         assert (await customer.hangs_up()).status == 200, "the live call was not touched"
 
@@ -121,20 +121,6 @@ async def says_tcp(gateway: GatewayProcess, method: str) -> bytes:
         return b""
     finally:
         writer.close()
-
-
-async def test_svmap_finds_nothing(gateway: GatewayProcess) -> None:
-    async def scans(method: str) -> str:
-        process = await asyncio.create_subprocess_exec(
-            *("svmap", "-p", str(gateway.udp_port), "-m", method, "-b", STRANGER, "-x", STRANGER, "127.0.0.1"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        return output.decode()
-
-    for output in await asyncio.gather(*(scans(method) for method in ("OPTIONS", "REGISTER", "INVITE"))):
-        assert "found nothing" in output and "127.0.0.1:" not in output, output
 
 
 async def test_the_trunk_gets_200_to_its_options(gateway: GatewayProcess) -> None:

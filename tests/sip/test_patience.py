@@ -1,4 +1,4 @@
-"""What takes SIP's own 32 seconds (64*T1), all at once: peers that never answer, connections kept for stragglers."""
+"""What takes SIP's own 32 seconds (64*T1), all at once: silent peers, kept connections, a scan."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bot_server import BotServer
+from tests.bot_server import BotServer, replies
 from tests.caller import Caller
 from tests.gateway_process import GatewayProcess
 from tests.sip.malformed import MALFORMED, ack_and_bye, bytes_of
@@ -18,14 +18,19 @@ from tests.wire import CARRIER, STRANGER, free_port
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BOT_PORT = free_port("127.0.0.1", socket.SOCK_STREAM)
+KEYS_PORT = free_port("127.0.0.1", socket.SOCK_STREAM)
+BY_INFO = "127.0.0.4"
 PLAN = f"""
 trunks:
   carrier: {{host: 127.0.0.2, allow: [127.0.0.2/32]}}
   carrier-tcp: {{host: 127.0.0.2, transport: tcp, allow: [127.0.0.2/32]}}
+  by-info: {{host: {BY_INFO}, allow: [{BY_INFO}/32], dtmf: info}}
 channels:
+  keys: {{bot: {{type: webhook, url: "http://127.0.0.1:{KEYS_PORT}/bot"}}}}
   echo: {{bot: {{type: builtin, name: echo}}}}
   screened: {{bot: {{type: webhook, url: "http://127.0.0.1:{BOT_PORT}/bot"}}, answer: bot}}
 routes:
+  - {{to: "keys", channel: keys}}
   - {{to: "100", channel: echo}}
   - {{to: "ask", channel: screened}}
   - {{to: "closed", prompt: goodbye}}
@@ -43,12 +48,23 @@ async def a_caller_that_never_sends_ack(gateway: GatewayProcess, folder: Path) -
 
 async def a_caller_that_never_answers_our_bye(gateway: GatewayProcess) -> None:
     async with Caller(gateway) as customer:
-        customer.answers_bye = False
+        customer.ignores = {"BYE"}
         await customer.calls("closed")
         await customer.is_hung_up()
         assert (await customer.end())["cause"] == "completed/normal"
         await asyncio.sleep(5)
         assert len([m for m in customer.received if m.method == "BYE"]) >= 3, "the BYE is retransmitted"
+
+
+async def a_caller_that_never_answers_our_info(gateway: GatewayProcess) -> None:
+    async with BotServer(port=KEYS_PORT) as bot, Caller(gateway, BY_INFO) as customer:
+        bot.on("start", replies({"type": "sendDtmf", "digits": "5"}))
+        customer.ignores = {"INFO"}
+        await customer.calls("keys")
+        await asyncio.sleep(35)
+        assert len([m for m in customer.received if m.method == "INFO"]) >= 5, "the INFO is retransmitted"
+        assert not [m for m in customer.received if m.method == "BYE"], "a lost key is no reason to hang up"
+        assert (await customer.hangs_up()).status == 200, "the dialog is still there"
 
 
 async def a_bot_that_does_not_decide_whether_to_answer(gateway: GatewayProcess) -> None:
@@ -62,9 +78,24 @@ async def a_bot_that_does_not_decide_whether_to_answer(gateway: GatewayProcess) 
         assert bot.events == ["offered", "start"]
 
 
+async def a_scanner_that_finds_nothing(gateway: GatewayProcess) -> None:
+    async def scans(method: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *("svmap", "-p", str(gateway.udp_port), "-m", method, "-b", STRANGER, "-x", STRANGER, "127.0.0.1"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return output.decode()
+
+    for output in await asyncio.gather(*(scans(method) for method in ("OPTIONS", "REGISTER", "INVITE"))):
+        assert "found nothing" in output and "127.0.0.1:" not in output, output
+
+
 async def calls_over_tcp(gateway: GatewayProcess, folder: Path) -> None:
     run = (await sipp("basic", gateway, folder, tcp=True, duration_ms=300, calls=20, rate=20)).succeeded()
     assert run.statuses == [200] * 20
+    await gateway.end_of(run.call_id)
     assert gateway.of_call(run.call_id, "call.started")[0]["trunk"] == "carrier-tcp"
 
 
@@ -103,7 +134,9 @@ async def test_whoever_goes_silent_costs_nothing_in_the_end(gateway: GatewayProc
     await asyncio.gather(
         a_caller_that_never_sends_ack(gateway, folder),
         a_caller_that_never_answers_our_bye(gateway),
+        a_caller_that_never_answers_our_info(gateway),
         a_bot_that_does_not_decide_whether_to_answer(gateway),
+        a_scanner_that_finds_nothing(gateway),
         calls_over_tcp(gateway, folder),
         malformed_messages_over_tcp(gateway, CARRIER),
         malformed_messages_over_tcp(gateway, STRANGER),
