@@ -85,6 +85,7 @@ class Turns:
     _sending: bool = False
     _typed: str = ""
     _silences: int = 0
+    _last_secure: bool = False
     _last_playback: int = 0
 
     # ── What the bot wants ──────────────────────────────────────────────────────────────────────────
@@ -109,7 +110,15 @@ class Turns:
     def reset(self, voice: VoiceSettings) -> None:
         """Another channel takes the customer: nothing of the first one's settings stays."""
         self.voice, self.barge_in, self.no_input_ms = voice, BargeIn(), DEFAULT_NO_INPUT_MS
-        self._silences = 0
+        self._silences, self._last_secure = 0, False
+
+    @property
+    def secret(self) -> bool:
+        """A key that is pressed now may belong to a `secure` collection, open, planned, or one after the last one
+        (a code typed ahead while the bot thinks)."""
+        if self._collection is not None:
+            return self._collection.want.secure
+        return self._last_secure or any(isinstance(reply, Dtmf) and reply.secure for _, reply in self._plan)
 
     @property
     def playing(self) -> bool:
@@ -284,6 +293,7 @@ class Turns:
 
     def _open(self, want: Dtmf) -> list[Step]:
         self._collection = _Collection(want)
+        self._last_secure = want.secure
         typed, self._typed = self._typed, ""
         steps: list[Step] = []
         for i, digit in enumerate(typed):

@@ -4,12 +4,15 @@ Every method is called on the event loop and returns at once unless it is `async
 sink. A method that names a leg or a voice that is gone already does nothing: everybody may hang up at every moment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.calls.causes import Cause
+from gateway.calls.cdr import Cdr
 from gateway.calls.commands import AskBot, SayText
 from gateway.calls.events import LegEvent
+from gateway.calls.history import Happening
 from gateway.calls.model import CallId, Edge, LegId
 from gateway.calls.replies import BotResponse
 
@@ -97,3 +100,164 @@ class Sounds(Protocol):
 
     async def close(self) -> None:
         """Release workers and connections."""
+
+
+# ── The store: gateway/store is the real one ────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class JournalState:
+    """For metrics: happenings so far, on disk, lost for good; how long the oldest one that waits has waited."""
+
+    appended: int
+    written: int
+    lost: int
+    lag_s: float
+
+
+class Journal(Protocol):
+    """Everything that happens to calls, on disk. Trouble with the disk is not the caller's: it is counted and said."""
+
+    def append(self, happening: Happening) -> None:
+        """Write it within about 20 ms, in the order of the calls of this method. The last one of a call
+        (`call.ended`, `call.refused`) is written together with the call's CDR."""
+
+    async def settled(self, within_s: float = 0.1) -> bool:
+        """Wait until all that was appended so far is on disk; False if it is not after `within_s`, or was lost."""
+
+    def state(self) -> JournalState:
+        """How it fares."""
+
+    async def close(self) -> None:
+        """Write what waits, for at most 5 s, and stop; safe to call twice. What is appended after it is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A happening as the journal holds it. `seq` grows by one or more from each to the next, also over restarts."""
+
+    seq: int
+    happening: Happening
+
+
+@dataclass(frozen=True, slots=True)
+class CdrFilter:
+    """Which CDRs: those that match all that is given. `channels` None means all of them, an empty set none."""
+
+    channels: Set[str] | None = None
+    trunk: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    since: float | None = None
+    """Started at this time or later."""
+    until: float | None = None
+    """Started before this time."""
+
+
+@dataclass(frozen=True, slots=True)
+class CdrPage:
+    """Some CDRs, the newest first; `next_cursor` asks for those that follow, None when there are no more."""
+
+    items: tuple[Cdr, ...]
+    next_cursor: str | None
+
+
+class History(Protocol):
+    """What the journal holds, to read. Methods raise StoreUnavailable when it cannot be read.
+
+    To follow it (SSE): `last = history.last_seq`; send `events(after)` until it gives fewer than `limit`; then `after`
+    is the greater of `last` and the last seq sent; `await history.newer_than(after)`; and again.
+    """
+
+    @property
+    def last_seq(self) -> int:
+        """The seq of the newest happening on disk; 0 when there is none."""
+
+    async def newer_than(self, seq: int) -> int:
+        """Return `last_seq` as soon as it is greater than `seq`. Cancel it at will; it holds no memory."""
+
+    async def events(
+        self,
+        after_seq: int = 0,
+        *,
+        call_id: str | None = None,
+        types: Set[str] | None = None,
+        channels: Set[str] | None = None,
+        limit: int = 500,
+    ) -> Sequence[Recorded]:
+        """The first `limit` happenings with a greater seq that match, in order. A type may end in `.*`; None means
+        all, an empty set none. What happened lately comes from memory and costs no query."""
+
+    async def cdrs(self, which: CdrFilter, *, cursor: str | None = None, limit: int = 100) -> CdrPage:
+        """One page. Raises ValueError for a cursor that no page gave."""
+
+    async def cdr(self, call_id: str) -> Cdr | None:
+        """The CDR of a call that is over."""
+
+
+class StoreUnavailable(Exception):
+    """The store could not be read or written: an HTTP API answers 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key, without its text. `channels` and `agent` bind it to their calls; None leaves it unbound."""
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+    channels: frozenset[str] | None
+    agent: str | None
+    created_at: float
+    revoked_at: float | None = None
+
+
+class KeyNameTaken(Exception):
+    """A key of this name is in use."""
+
+
+class Keys(Protocol):
+    """API keys, stored as SHA-256. Methods raise StoreUnavailable."""
+
+    async def find(self, sha256: str) -> Key | None:
+        """The key whose text has this SHA-256 (64 lower-case hex digits) and that is not revoked; compared in constant
+        time, read anew each time: a key revoked by another process is gone at once."""
+
+    async def add(
+        self,
+        name: str,
+        scopes: Set[str],
+        now: float,
+        *,
+        channels: Set[str] | None = None,
+        agent: str | None = None,
+    ) -> tuple[str, Key]:
+        """Make a key: its text (`shk_…`), which nobody can ask for again, and what it may do. Raises KeyNameTaken."""
+
+    async def list(self) -> Sequence[Key]:
+        """All keys, the revoked ones too, oldest first."""
+
+    async def revoke(self, name: str, now: float) -> bool:
+        """The key of this name is of no use from now on; False if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The answer to a POST with an Idempotency-Key; `fingerprint` is of method, path and body, as the API makes it."""
+
+    fingerprint: str
+    status: int
+    body: str
+
+
+class Idempotency(Protocol):
+    """Answers to POSTs, kept 24 hours, for each API key (`owner`) its own. Methods raise StoreUnavailable.
+
+    Two requests at the same time are for the API to put in order: nothing is remembered before it is answered.
+    """
+
+    async def lookup(self, owner: str, key: str, now: float) -> Remembered | None:
+        """What was answered under this Idempotency-Key in the last 24 hours."""
+
+    async def remember(self, owner: str, key: str, answer: Remembered, now: float) -> None:
+        """Keep an answer; one that is there already (and not too old) stays."""

@@ -246,3 +246,20 @@ def test_the_customers_time_does_not_run_while_the_bot_speaks_or_thinks():
     call.presses("1")
     call.stopped()
     assert Timer.NO_INPUT not in call.timers
+
+
+# ── Secrets ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_keys_are_secret_while_they_may_belong_to_a_secure_collection():
+    call = talking(text("PIN"), collect(4, secure=True))
+    turns = call.control.turns
+    assert turns.secret, "typed ahead"
+    call.presses("1")
+    call.stopped()
+    assert turns.secret, "collected"
+    call.bot_replies()
+    call.presses("234")
+    assert turns.secret, "the next code may be typed ahead while the bot thinks"
+    call.bot_replies(collect(1))
+    assert not turns.secret
