@@ -6,31 +6,40 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import aiohttp
+from aiohttp import web
 from ulid import ULID
 
 from gateway.api.http import HttpServer
+from gateway.api.v1 import ControlApi
 from gateway.bots.builtin import AnnounceBot, EchoBot, ReceptionBot
 from gateway.bots.webhook import WebhookBot, open_session
 from gateway.calls.errors import SoundError
 from gateway.calls.model import LegId
+from gateway.dialplan.problems import ProblemsError
 from gateway.dialplan.routing import trunk_of
 from gateway.dialplan.schema import BuiltinBot, Channel, Dialplan
 from gateway.dialplan.schema import WebhookBot as WebhookPlan
 from gateway.engine.call import World
-from gateway.engine.engine import Engine
-from gateway.engine.ports import Bot
+from gateway.engine.engine import ANNOUNCEMENT, Engine
+from gateway.engine.ports import Bot, StoreUnavailable
 from gateway.engine.running import Running, policy
+from gateway.node import Node
 from gateway.settings import Settings
-from gateway.sip.endpoint import Endpoint, SipSettings
+from gateway.sip.endpoint import Admitted, Endpoint, SipSettings
 from gateway.sip.legs import SipLegs
 from gateway.sip.media import SipBridge
 from gateway.sip.trunk import DtmfMode, TrunkLookup, TrunkSpec
 from gateway.speech.sounds import SoundLibrary
+from gateway.store.database import StoreUrlError
+from gateway.store.store import Store, open_store
 from gateway.telemetry import log as logging
+from gateway.telemetry.lag import Lag
 from gateway.telemetry.log import get_logger
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.readings import Sources
 
 log = get_logger(__name__)
 
@@ -44,34 +53,52 @@ def wall_clock() -> Callable[[], float]:
 class Gateway:
     """One node: made from settings and a plan, started once, stopped once."""
 
-    def __init__(self, settings: Settings, plan: Dialplan) -> None:
-        self._settings, self._plan = settings, plan
+    def __init__(self, settings: Settings, plan: Dialplan, load: Callable[[], Dialplan]) -> None:
+        """`load` reads the plan's files again, for a reload; it raises ProblemsError."""
+        self._settings, self._plan, self._load = settings, plan, load
+        self._metrics = Metrics()
+        self._metrics.know(plan.trunks, {*plan.channels, ANNOUNCEMENT})
         self._sounds = SoundLibrary(
             media=settings.media.folder,
             clock_rate=settings.media.clock_rate,
             cache=settings.cache,
             fetch_allow=settings.security.fetch_allow,
+            observer=self._metrics,
         )
         self._endpoint = Endpoint(_sip_settings(settings, plan))
         self._bridge = SipBridge(self._endpoint, self._sounds.music)
         self._legs = SipLegs(self._endpoint, self._bridge, _trunk_lookup(plan), lambda: LegId(f"leg_{ULID()}"))
-        self._world = World(self._legs, self._bridge, self._sounds, wall_clock())
+        self._clock = wall_clock()
+        self._store: Store | None = None
         self._session: aiohttp.ClientSession | None = None
         self._engine: Engine | None = None
+        self._node: Node | None = None
         self._http: HttpServer | None = None
+        ping = partial(self._endpoint.run, lambda: None)
+        self._lag = Lag(self._metrics.instruments, ping, self._bridge.longest_gap_s)
 
     async def start(self) -> str:
         """Take calls; the line that says so. Raises OSError (an address is taken) or SoundError (media is missing)."""
         await self._sounds.preload(sorted({channel.hold_music for channel in self._plan.channels.values()}))
         self._session = open_session()
-        self._engine = Engine(_running(self._plan, self._session), self._world, self._settings.limits.calls)
+        self._store = await open_store(self._settings.store.url, self._clock)
+        journal = self._store.journal
+        world = World(self._legs, self._bridge, self._sounds, self._clock, journal, self._metrics)
+        running = _running(self._plan, self._session, self._metrics)
+        self._engine = Engine(running, world, self._settings.limits.calls)
+        store, self._node = self._store, Node(self._engine, self._load, self._run_plan)
+        api = ControlApi(self._node, store.keys, store.history, store.idempotency, self._clock)
         self._http = HttpServer(
             str(self._settings.api.bind),
             self._held,
             self._counted,
             lambda: not self.engine.live.draining,
+            api,
+            extra=[web.get("/metrics", self._scrape)],
         )
         await self._engine.start()
+        self._metrics.read(self._sources(self._store))
+        self._lag.start()
         url = await self._http.start()
         bind = self._settings.sip.bind
         return f"ready sip=udp:{bind}:{self._endpoint.udp_port},tcp:{bind}:{self._endpoint.tcp_port} api={url}"
@@ -85,6 +112,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """End what is left and release everything; safe after a start that failed half-way."""
+        await self._lag.stop()
         if self._engine is not None:
             await self._engine.stop()
         else:
@@ -93,6 +121,45 @@ class Gateway:
             await self._http.stop()
         if self._session is not None:
             await self._session.close()
+        if self._store is not None:
+            await self._store.close()
+
+    async def reload(self) -> None:
+        """SIGHUP: run what the plan's files say now; a bad file changes nothing and is told in the log."""
+        if self._node is None:
+            return
+        try:
+            await self._node.reload()
+        except ProblemsError as error:
+            log.error("dialplan.refused", problems=[str(problem) for problem in error.problems])
+
+    def _run_plan(self, plan: Dialplan) -> None:
+        if self._session is None:
+            raise RuntimeError("the gateway is not started")
+        running = _running(plan, self._session, self._metrics)
+        self._metrics.know(plan.trunks, {*plan.channels, ANNOUNCEMENT})
+        self._legs.replace_trunks(_trunk_lookup(plan), _admitted(plan))
+        self.engine.running = running
+
+    def _sources(self, store: Store) -> Sources:
+        live = self.engine.live
+        return Sources(
+            ready=lambda: not live.draining,
+            draining=lambda: live.draining,
+            calls=lambda: len(live.calls),
+            calls_limit=lambda: live.limit,
+            calls_by_channel=lambda: live.per_channel,
+            legs=lambda: self._legs.counts()["legs"],
+            pjsip_orders=lambda: self._endpoint.thread.queued,
+            underruns=lambda: self._bridge.underruns,
+            decisions=self._endpoint.decisions,
+            journal=store.journal.state,
+            calls_crashed=lambda: len(store.recovered),
+        )
+
+    async def _scrape(self, _: web.Request) -> web.Response:
+        body, content_type = await self._metrics.scrape()
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     def _counted(self) -> Mapping[str, int]:
         return {"underruns": self._bridge.underruns, **self._endpoint.decisions()}
@@ -107,17 +174,26 @@ class Gateway:
         }
 
 
-async def run(settings: Settings, plan: Dialplan, say: Callable[[str], None]) -> int:
+async def run(settings: Settings, load: Callable[[], Dialplan], say: Callable[[str], None]) -> int:
     """Run a gateway until SIGTERM or Ctrl-C; `say` takes the one line for stdout. Returns the exit code.
 
-    The first signal drains: live calls go on, new ones get 503. A second one ends the live calls too.
+    The first signal drains: live calls go on, new ones get 503. A second one ends the live calls too. SIGHUP loads the
+    plan again.
     """
     logging.configure(settings.log.format, settings.log.level, mask=settings.log.mask)
-    gateway = Gateway(settings, plan)
+    gateway = Gateway(settings, load(), load)
     stop, now = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: now.set() if stop.is_set() else stop.set())
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(gateway.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
     try:
         say(await gateway.start())
         # The event loop and the PJSIP thread hand the interpreter to each other all the time; the one that waits for it
@@ -132,7 +208,7 @@ async def run(settings: Settings, plan: Dialplan, say: Callable[[str], None]) ->
         await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
         for task in (drain, hurry):
             task.cancel()
-    except (OSError, SoundError) as error:
+    except (OSError, SoundError, StoreUrlError, StoreUnavailable) as error:
         log.error("gateway.cannot_start", detail=str(error))
         return 1
     finally:
@@ -144,17 +220,17 @@ async def run(settings: Settings, plan: Dialplan, say: Callable[[str], None]) ->
 # ── The plan, made ready ────────────────────────────────────────────────────────────────────────────
 
 
-def _running(plan: Dialplan, session: aiohttp.ClientSession) -> Running:
+def _running(plan: Dialplan, session: aiohttp.ClientSession, metrics: Metrics) -> Running:
     policies = {name: policy(name, channel) for name, channel in plan.channels.items()}
-    bots = {name: _bot(channel, session) for name, channel in plan.channels.items()}
+    bots = {name: _bot(channel, session, metrics.http_retry(name)) for name, channel in plan.channels.items()}
     return Running(plan, policies, bots, AnnounceBot)
 
 
-def _bot(channel: Channel, session: aiohttp.ClientSession) -> Bot:
+def _bot(channel: Channel, session: aiohttp.ClientSession, retried: Callable[[], None]) -> Bot:
     match channel.bot:
         case WebhookPlan():
             secrets = [channel.bot.secret.reveal()] if channel.bot.secret else []
-            return WebhookBot(channel.bot.url, secrets, channel.bot.timeout_s, session)
+            return WebhookBot(channel.bot.url, secrets, channel.bot.timeout_s, session, retried)
         case BuiltinBot():
             return ReceptionBot() if channel.bot.name == "reception" else EchoBot()
         case _:
@@ -162,8 +238,6 @@ def _bot(channel: Channel, session: aiohttp.ClientSession) -> Bot:
 
 
 def _sip_settings(settings: Settings, plan: Dialplan) -> SipSettings:
-    # A UDP trunk is heard over TCP too (routing.trunk_of says why).
-    heard_over = {"udp": ("udp", "tcp"), "tcp": ("tcp",), "tls": ("tls",)}
     sip = settings.sip
     return SipSettings(
         bind=sip.bind,
@@ -171,9 +245,15 @@ def _sip_settings(settings: Settings, plan: Dialplan) -> SipSettings:
         tcp_port=sip.tcp_port,
         clock_rate=settings.media.clock_rate,
         rtp_ports=(sip.rtp_ports.first, sip.rtp_ports.last),
-        admit=tuple(
-            (str(network), heard_over[trunk.transport]) for trunk in plan.trunks.values() for network in trunk.networks
-        ),
+        admit=_admitted(plan),
+    )
+
+
+def _admitted(plan: Dialplan) -> Admitted:
+    # A UDP trunk is heard over TCP too (routing.trunk_of says why).
+    heard_over = {"udp": ("udp", "tcp"), "tcp": ("tcp",), "tls": ("tls",)}
+    return tuple(
+        (str(network), heard_over[trunk.transport]) for trunk in plan.trunks.values() for network in trunk.networks
     )
 
 

@@ -3,19 +3,21 @@
 import asyncio
 import os
 import sys
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 from zoneinfo import ZoneInfo
 
 import typer
 
 from gateway import __version__
-from gateway.dialplan.parse import load
 from gateway.dialplan.problems import ProblemsError
 from gateway.dialplan.routing import Refuse, ToChannel, ToPrompt, inbound
 from gateway.dialplan.schema import Dialplan
-from gateway.settings import ExposureError, Settings, check_exposure, load_settings
+from gateway.settings import Settings, load_plan, load_settings
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="switchhook",
@@ -29,6 +31,10 @@ app = typer.Typer(
 )
 prompts_app = typer.Typer(help="The gateway's own recordings, in media/.", no_args_is_help=True)
 app.add_typer(prompts_app, name="prompts")
+keys_app = typer.Typer(
+    help="The API's keys, in the store. A running gateway knows of a change at once.", no_args_is_help=True
+)
+app.add_typer(keys_app, name="keys")
 
 SettingsOption = Annotated[
     Path | None, typer.Option("--settings", help="Settings file. [dim]default: switchhook.yaml, if it is there[/dim]")
@@ -55,17 +61,9 @@ def _load(settings: Path | None, dialplans: Path | None, **options: str | None) 
     given = {"dialplans": str(dialplans) if dialplans else None, **{k.replace("_", "."): v for k, v in options.items()}}
     try:
         loaded = load_settings(settings, os.environ, given)
-        plan = load(loaded.dialplans, os.environ)
+        return loaded, load_plan(loaded, os.environ)
     except ProblemsError as error:
         _fail(str(error), 2)
-    missing = [
-        f"{place or loaded.dialplans}: there is no {loaded.media.folder / sound}.wav; make it, or name another"
-        for sound, place in plan.sounds().items()
-        if not (loaded.media.folder / f"{sound}.wav").is_file()
-    ]
-    if missing:
-        _fail("\n".join(missing), 2)
-    return loaded, plan
 
 
 @app.command()
@@ -77,16 +75,14 @@ def serve(
     """Run the gateway in the foreground.
 
     Prints one line, `ready sip=… api=…`, when it takes calls. Ctrl-C (or SIGTERM) lets live calls finish, a second one
-    ends them at once.
+    ends them at once. SIGHUP loads the dialplan again; a bad file is told in the log and changes nothing.
     """
-    loaded, plan = _load(settings, dialplans, log_format=log)
-    try:
-        check_exposure(loaded, plan)
-    except ExposureError as error:
-        _fail(str(error), 2)
+    loaded, _ = _load(settings, dialplans, log_format=log)
     from gateway.app import run  # imports PJSIP, which the other commands do not need
 
-    raise typer.Exit(asyncio.run(run(loaded, plan, lambda line: print(line, flush=True))))
+    raise typer.Exit(
+        asyncio.run(run(loaded, lambda: load_plan(loaded, os.environ), lambda line: print(line, flush=True)))
+    )
 
 
 @app.command()
@@ -96,10 +92,6 @@ def check(settings: SettingsOption = None, dialplans: DialplansOption = None) ->
     Each problem is one line, file:line: what is wrong. Exit code 0 if there is none, 2 if there is.
     """
     loaded, plan = _load(settings, dialplans)
-    try:
-        check_exposure(loaded, plan)
-    except ExposureError as error:
-        _fail(str(error), 2)
     counts = ", ".join(
         f"{len(part)} {name if len(part) != 1 else name[:-1]}"
         for name, part in (("trunks", plan.trunks), ("channels", plan.channels), ("routes", plan.routes))
@@ -217,6 +209,66 @@ def prompts_make(
         _fail(str(error))
     for path in made:
         print(path)
+
+
+@keys_app.command("add")
+def keys_add(
+    name: Annotated[str, typer.Argument(help="What the key is for; names are unique.")],
+    scope: Annotated[list[str], typer.Option(help="calls:read, calls:control, bot:reply, admin, …; may be repeated.")],
+    channel: Annotated[list[str] | None, typer.Option(help="Bind it to a channel's calls; may be repeated.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Bind it to the calls of an agent.")] = None,
+    settings: SettingsOption = None,
+    dialplans: DialplansOption = None,
+) -> None:
+    """Make a key and print it: this once, nobody can show it again."""
+    from gateway.records import add_key
+
+    loaded, plan = _load(settings, dialplans)
+    print(_stored(lambda: add_key(loaded.store.url, plan, name, scope, channel or [], agent)))
+
+
+@keys_app.command("list")
+def keys_list(settings: SettingsOption = None, dialplans: DialplansOption = None) -> None:
+    """Show all keys, without their texts."""
+    from gateway.records import key_lines
+
+    loaded, _ = _load(settings, dialplans)
+    for line in _stored(lambda: key_lines(loaded.store.url)):
+        print(line)
+
+
+@keys_app.command("revoke")
+def keys_revoke(name: str, settings: SettingsOption = None, dialplans: DialplansOption = None) -> None:
+    """Make a key useless from now on."""
+    from gateway.records import revoke_key
+
+    loaded, _ = _load(settings, dialplans)
+    _stored(lambda: revoke_key(loaded.store.url, name))
+
+
+@app.command()
+def cdrs(
+    limit: Annotated[int, typer.Option(help="How many, the newest first.", min=1, max=1000)] = 20,
+    channel: Annotated[str | None, typer.Option(help="Only those of this channel.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    settings: SettingsOption = None,
+    dialplans: DialplansOption = None,
+) -> None:
+    """Show the records of calls that are over."""
+    from gateway.records import cdr_lines
+
+    loaded, _ = _load(settings, dialplans)
+    for line in _stored(lambda: cdr_lines(loaded.store.url, limit, channel, as_json=json)):
+        print(line)
+
+
+def _stored(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    from gateway.records import RecordsError
+
+    try:
+        return asyncio.run(work())
+    except RecordsError as error:
+        _fail(str(error))
 
 
 @app.command()

@@ -20,8 +20,8 @@ from gateway.dialplan.base import Model, Params
 from gateway.dialplan.document import Document, Plain, read
 from gateway.dialplan.explain import problems_of
 from gateway.dialplan.not_yet import NotYet
-from gateway.dialplan.parse import read_text
-from gateway.dialplan.problems import Place, Problem, ProblemsError, nearest
+from gateway.dialplan.parse import load, read_text
+from gateway.dialplan.problems import DialplanError, Place, Problem, ProblemsError, nearest
 from gateway.dialplan.schema import Dialplan
 
 DEFAULT_FILE = Path("switchhook.yaml")
@@ -31,11 +31,9 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("sip.tls_port", "TLS"),
     NotYet("sip.tls", "TLS"),
     NotYet("sip.public_address", "NAT", fine=(None,)),
-    NotYet("store", "the store"),
     NotYet("recordings", "recording"),
     NotYet("limits.cps", "limits of calls per second"),
     NotYet("security.unknown_source", "403 for strangers", only=("reject",), instead="write drop"),
-    NotYet("drain_timeout_s", "draining"),
 )
 """Keys of the design that are refused until they are built; delete a row to switch its feature on."""
 
@@ -87,6 +85,12 @@ def _port_range(given: object) -> PortRange:
     if last - first < 3:
         raise ValueError("holds no call; write a range of at least 4 ports (2 for a leg)")
     return PortRange(first, last)
+
+
+def _store_url(given: object) -> str:
+    if isinstance(given, str) and re.fullmatch(r"sqlite\+aiosqlite:///[^?#]+", given):
+        return given
+    raise ValueError("write a SQLite file, such as sqlite+aiosqlite:///var/switchhook.db")
 
 
 def _path(given: object) -> Path:
@@ -165,6 +169,13 @@ class Security(Model):
     """Private networks that URLs given by bots may reach (hostile-world.md)."""
 
 
+class Store(Model):
+    """Where calls are recorded: the journal, the CDRs, the API keys."""
+
+    url: Annotated[str, PlainValidator(_store_url)] = "sqlite+aiosqlite:///var/switchhook.db"
+    """A SQLite file, after `sqlite+aiosqlite:///` (and one `/` more for a path from the root)."""
+
+
 class Log(Model):
     """The log, on stderr."""
 
@@ -183,9 +194,10 @@ class Settings(Model):
     limits: NodeLimits = NodeLimits()
     security: Security = Security()
     log: Log = Log()
-    store: Params | None = None
+    store: Store = Store()
     recordings: Params | None = None
     drain_timeout_s: Whole = Field(3600, ge=0)
+    """Seconds that live calls may go on after the first SIGTERM."""
     dialplans: FilePath = Path("dialplans/demo.yaml")
     """The dialplan: a file, or a folder whose `*.yaml` files are merged."""
     cache: FilePath = Path("var/cache")
@@ -272,6 +284,26 @@ def _with(data: Plain, path: tuple[str, ...], value: str) -> dict[str, Plain]:
     copy = dict(data) if isinstance(data, dict) else {}
     copy[path[0]] = _with(copy.get(path[0]), path[1:], value) if len(path) > 1 else value
     return copy
+
+
+def load_plan(settings: Settings, env: Mapping[str, str]) -> Dialplan:
+    """The plan that these settings name, fit to be run: its files are right, the media that it plays is there, and
+    nothing is open that should not be. Raises DialplanError with all problems."""
+    plan = load(settings.dialplans, env)
+    problems = [
+        Problem(
+            place.file, place.line, "", f"there is no {settings.media.folder / sound}.wav; make it, or name another"
+        )
+        for sound, place in ((sound, found or Place(str(settings.dialplans))) for sound, found in plan.sounds().items())
+        if not (settings.media.folder / f"{sound}.wav").is_file()
+    ]
+    try:
+        check_exposure(settings, plan)
+    except ExposureError as error:
+        problems.append(Problem(str(settings.dialplans), None, "", str(error)))
+    if problems:
+        raise DialplanError(problems)
+    return plan
 
 
 def check_exposure(settings: Settings, plan: Dialplan) -> None:

@@ -6,7 +6,7 @@ import binascii
 import json
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -69,6 +69,7 @@ class WebhookBot:
         secrets: Sequence[bytes | str] = (),
         timeout_s: float = 5.0,
         session: aiohttp.ClientSession | None = None,
+        retried: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = URL(url)
         if self._url.scheme not in ("http", "https") or not self._url.host:
@@ -77,6 +78,7 @@ class WebhookBot:
             raise TypeError("secrets is a sequence of secrets, not one")  # which would sign with each letter of it
         self._signers = [Webhook(_key(secret)) for secret in secrets]
         self._timeout_s = timeout_s
+        self._retried = retried
         self._session = session
         self._own_session = session is None
         self._closed = False
@@ -99,6 +101,7 @@ class WebhookBot:
             _log.info(
                 "bot.retried", bot=_public(self._url), event_id=event_id, event_name=ask.event, why=failure.detail
             )
+            self._retried()
         await asyncio.sleep(random.uniform(*RETRY_AFTER_S))
         left_s = max(deadline - clock(), min(RETRY_AT_LEAST_S, self._timeout_s))
         try:

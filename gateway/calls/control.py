@@ -35,6 +35,7 @@ from gateway.calls.events import (
     LegOffered,
     PlaybackEnded,
     PlaybackStarted,
+    RepliesPushed,
     SoundFailed,
     TimerFired,
 )
@@ -43,6 +44,7 @@ from gateway.calls.hearing import hearing
 from gateway.calls.model import AnswerMode, Call, ChannelPolicy, Edge, JsonObject, PeerHold, Spoken
 from gateway.calls.replies import (
     AnswerReply,
+    BotResponse,
     Handoff,
     HangupReply,
     RedirectReply,
@@ -122,6 +124,8 @@ class CallControl:
                 return self._bot_replied(event)
             case BotFailed():
                 return self._bot_failed(event.seq, event.kind, event.detail)
+            case RepliesPushed():
+                return self._pushed(event.response)
             case TimerFired():
                 return self._timer_fired(event.timer)
             case HangupRequested():
@@ -255,10 +259,19 @@ class CallControl:
         if problem:
             return self._bot_failed(event.seq, BotErrorKind.REFUSED, problem)
         self.conversation.replied(event.seq)
-        if event.response.config:
-            self.turns.configure(event.response.config)
-        self.turns.take(event.response.replies)
-        return self._go_on() + self.conversation.proceed()
+        return self._take(event.response) + self.conversation.proceed()
+
+    def _take(self, response: BotResponse) -> list[Command]:
+        if response.config:
+            self.turns.configure(response.config)
+        self.turns.take(response.replies)
+        return self._go_on()
+
+    def _pushed(self, response: BotResponse) -> list[Command]:
+        problem = misfit(response, self.call, self.channels)
+        if problem:  # the call has changed since they were looked at
+            return [Note("replies.late", {"detail": problem})]
+        return self._take(response)
 
     def _bot_failed(self, seq: int, kind: BotErrorKind, detail: str) -> list[Command]:
         asked = self.conversation.failed(seq)

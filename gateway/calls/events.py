@@ -119,6 +119,13 @@ class BotFailed:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class RepliesPushed:
+    """Fired when replies come that nobody asked for (`POST /v1/calls/{id}/replies`); they fitted when they came."""
+
+    response: BotResponse
+
+
 # ── From the engine ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -139,4 +146,4 @@ class HangupRequested:
 
 LegEvent: TypeAlias = LegOffered | LegAnswered | LegHoldChanged | LegEnded | DtmfReceived | DigitsSent
 VoiceEvent: TypeAlias = PlaybackStarted | PlaybackEnded | SoundFailed
-Event: TypeAlias = LegEvent | VoiceEvent | BotReplied | BotFailed | TimerFired | HangupRequested
+Event: TypeAlias = LegEvent | VoiceEvent | BotReplied | BotFailed | RepliesPushed | TimerFired | HangupRequested

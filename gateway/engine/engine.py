@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from ulid import ULID
 
+from gateway.calls import history
 from gateway.calls.causes import DRAINED, NO_ROUTE, OVER_LIMIT, Cause, EndedBy, Result, of_status
 from gateway.calls.control import CallControl
 from gateway.calls.events import HangupRequested, LegEnded, LegEvent, LegOffered
@@ -29,7 +30,8 @@ class Engine:
 
     def __init__(self, running: Running, world: World, limit: int) -> None:
         self.live = Live(limit)
-        self._running = running
+        self.running = running
+        """What new calls run by. Put another one here at will: live calls keep theirs."""
         self._world = world
 
     async def start(self) -> None:
@@ -64,7 +66,7 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self.live.finishing, return_exceptions=True)
         await self._world.sounds.close()
-        for bot in self._running.bots.values():
+        for bot in self.running.bots.values():
             await bot.close()
 
     # ── From the SIP adapter ────────────────────────────────────────────────────────────────────────
@@ -87,7 +89,7 @@ class Engine:
             call.on_mark(mark, samples, flushed)
 
     def _offered(self, event: LegOffered) -> None:
-        caller, running = event.caller, self._running
+        caller, running = event.caller, self.running
         if self.live.draining or self.live.full:
             why = "draining" if self.live.draining else "the gateway is full"
             self._refuse(event, 503, why, DRAINED if self.live.draining else OVER_LIMIT, retry=True)
@@ -116,7 +118,7 @@ class Engine:
             customer=Leg(event.leg_id, Role.CUSTOMER),
             started_at=self._world.clock(),
         )
-        live = LiveCall(CallControl(call, self._running.policies), self._world, bot_of, self.live.remove, log)
+        live = LiveCall(CallControl(call, self.running.policies), self._world, bot_of, self.live.remove, log)
         live.log.info(
             "call.started",
             **{
@@ -129,10 +131,14 @@ class Engine:
             },
         )
         self.live.add(live)
+        self._world.journal.append(history.started(call))
         live.post(event)
 
     def _refuse(self, event: LegOffered, status: int, why: str, cause: Cause, *, retry: bool = False) -> None:
         fields: Mapping[str, str] = {"from": event.caller.from_, "to": event.caller.to}
         log.info("call.refused", trunk=event.caller.trunk, status=status, why=why, **fields)
+        world, nobody = self._world, CallId(f"call_{ULID()}")
+        world.observer.refused(event.caller.trunk, cause, status)
+        world.journal.append(history.refused(nobody, event.leg_id, event.caller, world.clock(), status, cause, why))
         headers = (("Retry-After", str(RETRY_AFTER_S)),) if retry else ()
         self._world.legs.reject(event.leg_id, status, "", cause, headers)

@@ -19,6 +19,7 @@ class Live:
     calls: "dict[CallId, LiveCall]" = field(default_factory=dict)
     by_leg: "dict[LegId, LiveCall]" = field(default_factory=dict)
     per_channel: Counter[str] = field(default_factory=Counter)
+    per_trunk: Counter[str] = field(default_factory=Counter)
     finishing: set[asyncio.Task[None]] = field(default_factory=set)
     draining: bool = False
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
@@ -36,6 +37,7 @@ class Live:
         self.calls[call.id] = call
         self.by_leg[call.customer_leg] = call
         self.per_channel[call.channel] += 1
+        self.per_trunk[call.trunk] += 1
         self.finishing.add(call.task)
         call.task.add_done_callback(self._finished)
         self._empty.clear()
@@ -46,6 +48,7 @@ class Live:
             return
         self.by_leg.pop(call.customer_leg, None)
         self.per_channel[call.channel] -= 1
+        self.per_trunk[call.trunk] -= 1
 
     async def wait_empty(self) -> None:
         """Return when no call is up and no bot is still being told of one."""

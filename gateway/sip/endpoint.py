@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 import pjsua2 as pj
 
@@ -27,6 +27,10 @@ _RTCP_PORTS: Final = 2  # RTP on the even port, RTCP on the odd one
 _the_only_one: Final = threading.Lock()
 
 
+Admitted: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
+"""Networks, each with the transports ("udp", "tcp", "tls") over which it is heard."""
+
+
 @dataclass(frozen=True, slots=True)
 class SipSettings:
     """What the endpoint is told at the start. A port of 0 is any free one, None is no such transport."""
@@ -44,8 +48,8 @@ class SipSettings:
     user_agent: str = "Switchhook/0.1.0"
     trace_file: str = ""
     """Every SIP message is written here when it is not empty."""
-    admit: tuple[tuple[str, tuple[str, ...]], ...] | None = None
-    """The networks whose requests are heard, each with its transports ("udp", "tcp", "tls"); None: everybody's."""
+    admit: Admitted | None = None
+    """Whose requests are heard at all; None: everybody's."""
 
 
 def callback(fn: Callable[P, T]) -> Callable[P, T | None]:
@@ -180,10 +184,14 @@ class Endpoint:
         if self.settings.admit is None:
             return
         self._gate = pj.Gatekeeper()
-        for network, transports in self.settings.admit:
+        self.admit(self.settings.admit)
+        self._gate.install()
+
+    def admit(self, networks: Admitted) -> None:
+        """From now on hear these, and nobody else; in the PJSIP thread, on an endpoint that was told whom to admit."""
+        for network, transports in networks:
             self._gate.admit(network, sum(_GATE_BITS[name] for name in transports))
         self._gate.swap()
-        self._gate.install()
 
     def _config(self) -> Any:
         settings = self.settings

@@ -11,7 +11,7 @@ from gateway.calls.causes import Cause
 from gateway.calls.events import DigitsSent, LegEvent, LegOffered
 from gateway.calls.model import LegId
 from gateway.engine.ports import LegSink, VoiceSink
-from gateway.sip.endpoint import Endpoint, callback, reason_of
+from gateway.sip.endpoint import Admitted, Endpoint, callback, reason_of
 from gateway.sip.headers import MessageError, parse_message
 from gateway.sip.leg import Headers, Leg
 from gateway.sip.media import SipBridge
@@ -86,6 +86,10 @@ class SipLegs:
         """DTMF as the trunk wants it."""
         self._endpoint.submit(self._send_digits, leg_id, digits, duration_ms)
 
+    def replace_trunks(self, trunks: TrunkLookup, admit: Admitted) -> None:
+        """From now on these trunks, and the networks of their peers; live calls are not touched."""
+        self._endpoint.submit(self._replace_trunks, trunks, admit)
+
     def counts(self) -> dict[str, int]:
         """What is held, for tests and metrics."""
         return {"legs": len(self._legs), "orders": self._endpoint.thread.queued, **self._bridge.counts()}
@@ -129,6 +133,10 @@ class SipLegs:
         except Exception:  # the look-up is not ours; a stranger is the safe answer
             log.exception("legs.lookup_failed", source=source)
             return None
+
+    def _replace_trunks(self, trunks: TrunkLookup, admit: Admitted) -> None:
+        self._trunks = trunks
+        self._endpoint.admit(admit)
 
     def _open(self) -> None:
         self._account = _Account(self)

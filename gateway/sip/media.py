@@ -17,6 +17,7 @@ from gateway.telemetry.log import get_logger
 log = get_logger(__name__)
 
 _SAMPLE_BYTES: Final = 2
+_PULSE: Final = 0
 _WORTH_SHARING: Final = 4_000
 _MOST_SHARED: Final = 64 << 20
 
@@ -52,6 +53,7 @@ class SipBridge:
         self._sink = voices
         self._hub = pj.PcmHub()
         self._loop = asyncio.get_running_loop()
+        self._endpoint.submit(self.mixer.add_pulse, pj.PcmPort(self._hub, _PULSE), self.clock_rate)
         self._loop.add_reader(self._hub.fd(), self._drain)
 
     def stop(self) -> None:
@@ -112,6 +114,10 @@ class SipBridge:
     def underruns(self) -> int:
         """Ticks of 20 ms, over all calls so far, in which a voice ran dry although more was to follow."""
         return self._past_underruns + sum(int(voice.port.underruns()) for voice in self._voices.values())
+
+    def longest_gap_s(self) -> float:
+        """The longest time between two ticks of the media clock since this was asked last; 0.02 is the rule."""
+        return self._hub.stats(True).maxGapUs / 1e6 if self._hub is not None else 0.0
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -30,6 +30,7 @@ class Mixer:
         self._heard: set[CallId] = set()
         self._idle: set[CallId] = set()
         self._nothing: Any = None
+        self._pulse: Any = None
 
     def leg_media(self, leg_id: LegId, audio: Any) -> None:
         """The leg has a new slot, or none: what was connected to the old one is gone with it."""
@@ -59,6 +60,11 @@ class Mixer:
         for call_id in list(self._calls_of.get(MusicParty(name), ())):
             self._apply(call_id)
 
+    def add_pulse(self, port: Any, clock_rate: int) -> None:
+        """Put a port into the bridge that is always there, so that the media clock is seen between calls too."""
+        port.createPort(clock_rate, clock_rate // 50)
+        self._pulse = port
+
     def want(self, call_id: CallId, edges: frozenset[Edge]) -> None:
         """From now on exactly these edges."""
         self._note_parties(call_id, edges)
@@ -85,6 +91,9 @@ class Mixer:
         for port in self._music.values():
             port.close()
         self._music.clear()
+        if self._pulse is not None:
+            self._pulse.close()
+        self._pulse = None
         self._legs.clear()
         self._nothing = None
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from gateway.speech.fetch import Fetcher
 from gateway.speech.flight import Closed, SingleFlight
 from gateway.speech.prompts import Prompts
 from gateway.speech.tts import Espeak, TtsEngine
+from gateway.telemetry.observer import NOBODY, SoundObserver, SpeechSource
 
 _FORMAT = 1
 """Part of every key on disk: raise it when the same words come out of our processing otherwise than before."""
@@ -34,8 +36,9 @@ class SoundLibrary:
         fetch_allow: Sequence[Network | str] = (),
         resolve: Resolve = resolve_by_system,
         engines: Mapping[str, TtsEngine] | None = None,
+        observer: SoundObserver = NOBODY,
     ) -> None:
-        self._rate = clock_rate
+        self._rate, self._observer = clock_rate, observer
         self._engines = dict(engines) if engines is not None else {"espeak": Espeak()}
         self._prompts = Prompts(media, clock_rate)
         self._fetcher = Fetcher(clock_rate, allow=fetch_allow, resolve=resolve)
@@ -55,6 +58,7 @@ class SoundLibrary:
         """Text to speech: from memory, from disk, or rendered, once for all who want it now."""
         hot = self._hot.get(say)
         if hot is not None:
+            self._observer.spoken(say.voice.engine, SpeechSource.MEMORY)
             return hot
         try:
             return await self._flights.run(say, lambda: self._make(say))
@@ -92,8 +96,13 @@ class SoundLibrary:
             raise SoundError(f"tts engine {say.voice.engine!r}", "not available here", by_bot=True)
         key = _key(say, await engine.version(), self._rate) if self._disk is not None else ""
         pcm = await asyncio.to_thread(self._disk.get, key) if self._disk is not None else None
-        if pcm is None:
+        if pcm is not None:
+            self._observer.spoken(say.voice.engine, SpeechSource.DISK)
+        else:
+            began = time.monotonic()
             pcm = await engine.render(say, self._rate)
+            self._observer.rendered(say.voice.engine, time.monotonic() - began)
+            self._observer.spoken(say.voice.engine, SpeechSource.RENDERED)
             self._store(key, pcm)
         self._hot.put(say, pcm)
         return pcm

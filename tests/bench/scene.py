@@ -135,6 +135,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "SWITCHHOOK_SIP__TCP_PORT": "0",
         "SWITCHHOOK_SIP__RTP_PORTS": "10000-19999",
         "SWITCHHOOK_API__BIND": "127.0.0.1:0",
+        "SWITCHHOOK_STORE__URL": f"sqlite+aiosqlite:///{folder}/switchhook.db",
         "SWITCHHOOK_LIMITS__CALLS": str(_MOST_CALLS),
         "SWITCHHOOK_MEDIA__FOLDER": str(folder / "media"),
         "SWITCHHOOK_MEDIA__CLOCK_RATE": str(RATE),

@@ -14,6 +14,7 @@ from gateway.engine.engine import Engine
 from gateway.engine.running import Running, policy
 from tests.fakes.bot import ScriptedBot, Thinks, fails, says
 from tests.fakes.bridge import FakeBridge
+from tests.fakes.journal import MemoryJournal
 from tests.fakes.legs import FakeLeg, FakeLegs
 from tests.fakes.sounds import FakeSounds
 from tests.leaks import no_leaks
@@ -37,12 +38,12 @@ class Desk:
     def __init__(self, limit: int = 10) -> None:
         plan = load_text(PLAN)
         self.bot, self.announcements = ScriptedBot(), []
-        self.legs, self.sounds = FakeLegs(), FakeSounds()
+        self.legs, self.sounds, self.journal = FakeLegs(), FakeSounds(), MemoryJournal()
         self.bridge = FakeBridge(lambda *told: self.engine.on_mark(*told))
         self.now = 1000.0
         policies = {name: policy(name, channel) for name, channel in plan.channels.items()}
         running = Running(plan, policies, {"hello": self.bot}, self._announcer)
-        self.engine = Engine(running, World(self.legs, self.bridge, self.sounds, lambda: self.now), limit)
+        self.engine = Engine(running, World(self.legs, self.bridge, self.sounds, lambda: self.now, self.journal), limit)
         self._calls = 0
 
     def _announcer(self, spoken: object) -> ScriptedBot:
@@ -184,3 +185,43 @@ async def test_what_the_bot_says_is_heard_by_the_customer(desk: Desk):
     (voice,) = desk.bridge.voices.values()
     assert desk.sounds.asked == ["Hello"]
     assert len(voice.heard) >= 2 * 8 * 60 * len("Hello")
+
+
+async def test_every_call_is_in_the_journal_from_its_start_to_its_one_record(desk: Desk):
+    desk.bot.on(BotEventName.START, says(TEXT, HANGUP))
+    await desk.calls()
+    await desk.hears_out()
+    types = desk.journal.types()
+    assert (types[0], types[-1]) == ("call.started", "call.ended")
+    assert [t for t in types if t.startswith(("call.", "leg."))] == [
+        "call.started", "leg.joined", "call.answered", "leg.left", "call.ended",
+    ]  # fmt: skip
+    (cdr,) = desk.journal.records
+    assert (cdr.channel, str(cdr.cause)) == ("hello", "completed/normal")
+
+
+async def test_a_refused_call_leaves_a_record_too(desk: Desk):
+    await desk.calls("999")
+    assert desk.journal.types() == ["call.refused"]
+    (cdr,) = desk.journal.records
+    assert str(cdr.cause) == "gateway/no-route"
+
+
+async def test_a_call_that_a_defect_ended_is_written_off_once(desk: Desk):
+    leg_id, _ = await desk.calls()
+    desk.engine.live.by_leg[leg_id].post("not an event")  # type: ignore[arg-type]
+    await desk.settles()
+    assert desk.journal.types()[-2:] == ["leg.left", "call.ended"]
+    (cdr,) = desk.journal.records
+    assert str(cdr.cause) == "gateway/protocol-error"
+
+
+async def test_a_disk_that_stalls_delays_nobody_for_long(desk: Desk):
+    desk.journal.fail()
+    desk.bot.on(BotEventName.START, says(TEXT, HANGUP))
+    _, leg = await desk.calls()
+    await desk.settles(0.5)
+    await desk.hears_out()
+    await desk.settles(0.3)
+    assert leg.got_bye
+    desk.journal.mend()

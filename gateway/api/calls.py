@@ -1,0 +1,172 @@
+"""/v1/calls: live calls to see, to end, to send replies to, and what happened in them; mounted by v1.py."""
+
+from http import HTTPStatus
+from typing import Final
+
+from gateway.api.auth import Caller, Scope
+from gateway.api.control import Control, NotNow
+from gateway.api.event_types import types_of
+from gateway.api.models import CallDetail, CallOut, Calls, CallsQuery, Events, EventsQuery, HangUpQuery
+from gateway.api.operations import Answer, Asked, Operation
+from gateway.api.problems import ApiProblem, Code
+from gateway.api.reading import read_query, read_replies, refused
+from gateway.api.views import allowed, call_detail, call_out, events_page, over_detail
+from gateway.calls.causes import NORMAL, Cause, EndedBy, Reason, Result
+from gateway.calls.errors import BotError
+from gateway.calls.model import Call
+from gateway.calls.replies import BotResponse
+from gateway.calls.states import CallState
+from gateway.engine.ports import History, Recorded
+
+_TIMELINE: Final = 500
+
+
+class CallsApi:
+    """The endpoints."""
+
+    def __init__(self, control: Control, history: History) -> None:
+        self._control, self._history = control, history
+
+    # ── Seeing ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def live(self, asked: Asked) -> Answer:
+        """GET /v1/calls"""
+        query = read_query(asked.request, CallsQuery)
+        found = [
+            call
+            for call in self._control.live_calls()
+            if asked.caller.sees(call.channel.name)
+            and query.state in (None, call.state)
+            and query.channel in (None, call.channel.name)
+            and query.trunk in (None, call.caller.trunk)
+            and (query.cursor is None or call.id > query.cursor)
+        ]
+        found.sort(key=lambda call: call.id)  # ids are ULIDs: in the order of time
+        page = found[: query.limit]
+        more = page[-1].id if len(found) > len(page) else None
+        return Answer(HTTPStatus.OK, Calls(items=[call_out(call) for call in page], next_cursor=more))
+
+    async def get(self, asked: Asked) -> Answer:
+        """GET /v1/calls/{id}"""
+        caller, call_id = asked.caller, asked.call_id
+        timeline = events_page(await self._events(caller, call_id, limit=_TIMELINE), _TIMELINE)
+        call = self._live(caller, call_id)
+        if call is not None:
+            return Answer(HTTPStatus.OK, call_detail(call, timeline))
+        cdr = await self._history.cdr(call_id)
+        if cdr is None or not caller.sees(cdr.channel):
+            raise _not_found()
+        return Answer(HTTPStatus.OK, over_detail(cdr, timeline))
+
+    async def events(self, asked: Asked) -> Answer:
+        """GET /v1/calls/{id}/events"""
+        query = read_query(asked.request, EventsQuery)
+        caller, call_id, types = asked.caller, asked.call_id, types_of(query.types)
+        found = await self._events(caller, call_id, query.cursor, types, query.limit)
+        if not found and not await self._known(caller, call_id):
+            raise _not_found()
+        return Answer(HTTPStatus.OK, events_page(found, query.limit))
+
+    async def _events(
+        self, caller: Caller, call_id: str, after: int = 0, types: frozenset[str] | None = None, limit: int = 1
+    ) -> list[Recorded]:
+        found = await self._history.events(
+            after, call_id=call_id, types=types, channels=caller.channels, limit=limit + 1
+        )
+        return list(found)
+
+    def _live(self, caller: Caller, call_id: str) -> Call | None:
+        """The call, if it is live and there for this key."""
+        call = self._control.call(call_id)
+        return call if call is not None and caller.sees(call.channel.name) else None
+
+    async def _known(self, caller: Caller, call_id: str) -> bool:
+        """Whether the call is, or was, there for this key."""
+        return self._live(caller, call_id) is not None or bool(await self._events(caller, call_id))
+
+    # ── Commands ────────────────────────────────────────────────────────────────────────────────────
+
+    async def hang_up(self, asked: Asked) -> Answer:
+        """DELETE /v1/calls/{id}"""
+        query = read_query(asked.request, HangUpQuery)
+        call = await self._commandable(asked)
+        reason = Reason(query.reason)
+        cause = NORMAL if reason is Reason.NORMAL else Cause(Result.GATEWAY, reason)
+        if allowed(call):  # a second DELETE finds it ending, which is what was asked for
+            self._control.hang_up(call.id, cause, EndedBy.GATEWAY)
+        return Answer(HTTPStatus.ACCEPTED, call_out(call))
+
+    async def push_replies(self, asked: Asked) -> Answer:
+        """POST /v1/calls/{id}/replies"""
+        call = await self._commandable(asked)
+        response = read_replies(asked.body)
+        if not allowed(call):
+            raise _illegal(call)
+        try:
+            await self._control.push_replies(call.id, response)
+        except BotError as error:
+            raise refused(error) from None
+        except NotNow:
+            raise _illegal(call) from None
+        return Answer(HTTPStatus.ACCEPTED, call_out(call))
+
+    async def _commandable(self, asked: Asked) -> Call:
+        """The live call in the path. Raises 409 for one that is over, 404 for one that is not there for this key."""
+        call = self._live(asked.caller, asked.call_id)
+        if call is not None:
+            return call
+        cdr = await self._history.cdr(asked.call_id)
+        if cdr is None or not asked.caller.sees(cdr.channel):
+            raise _not_found()
+        raise _illegal(None)
+
+    # ── What is documented ──────────────────────────────────────────────────────────────────────────
+
+    def operations(self) -> tuple[Operation, ...]:
+        """All of them."""
+        return (
+            Operation(
+                method="GET", path="/v1/calls", name="listCalls", tag="Calls", scope=Scope.CALLS_READ,
+                summary="Live calls", about="Those that the key sees, the oldest first.",
+                handler=self.live, query=CallsQuery, answer=Calls, problems=(Code.INVALID,),
+            ),
+            Operation(
+                method="GET", path="/v1/calls/{id}", name="getCall", tag="Calls", scope=Scope.CALLS_READ,
+                summary="One call", handler=self.get, answer=CallDetail,
+                about="Its legs, rooms, who hears whom, and what happened so far. A call that is over stays to be "
+                "seen here, with its CDR.",
+                problems=(Code.NOT_FOUND, Code.STORE_UNAVAILABLE),
+            ),
+            Operation(
+                method="DELETE", path="/v1/calls/{id}", name="hangUp", tag="Calls", scope=Scope.CALLS_CONTROL,
+                summary="Hang up everything", handler=self.hang_up, query=HangUpQuery, answer=CallOut,
+                status=HTTPStatus.ACCEPTED,
+                about="All legs of the call are ended. The answer is the call as it is now; `call.ended` follows in "
+                "the events. Asking again while it ends is fine.",
+                problems=(Code.NOT_FOUND, Code.ILLEGAL_STATE, Code.INVALID, Code.STORE_UNAVAILABLE),
+            ),
+            Operation(
+                method="POST", path="/v1/calls/{id}/replies", name="pushReplies", tag="Calls", scope=Scope.BOT_REPLY,
+                summary="Push a bot's replies", handler=self.push_replies, body=BotResponse, answer=CallOut,
+                status=HTTPStatus.ACCEPTED,
+                about="The same object as the answer to a webhook, at any time. It is carried out after what is under "
+                "way. A list with a mistake is refused as a whole, with the path of the first one.",
+                problems=(Code.MALFORMED_JSON, Code.NOT_FOUND, Code.ILLEGAL_STATE, Code.TOO_LARGE, Code.INVALID),
+            ),
+            Operation(
+                method="GET", path="/v1/calls/{id}/events", name="listCallEvents", tag="Calls",
+                scope=Scope.CALLS_READ, summary="What happened in a call", handler=self.events, query=EventsQuery,
+                answer=Events, about="The oldest first; also of calls that are over.",
+                problems=(Code.NOT_FOUND, Code.INVALID, Code.STORE_UNAVAILABLE),
+            ),
+        )  # fmt: skip
+
+
+def _not_found() -> ApiProblem:
+    return ApiProblem(Code.NOT_FOUND, "there is no such call for this key")
+
+
+def _illegal(call: Call | None) -> ApiProblem:
+    state, words = (CallState.ENDED, []) if call is None else (call.state, allowed(call))
+    detail = "the call is over" if state is CallState.ENDED else f"the call is in state {state.value} and ending"
+    return ApiProblem(Code.ILLEGAL_STATE, detail, {"state": state.value, "consultState": "none", "allowed": [*words]})

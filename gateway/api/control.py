@@ -1,0 +1,95 @@
+"""What the API needs of the running gateway, as a Protocol: live calls, trunks, the plan; implemented in app.py.
+
+All methods are called on the event loop. The calls that they give are the core's own: the API reads them at once and
+keeps none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from gateway.calls.causes import Cause, EndedBy
+from gateway.calls.model import Call
+from gateway.calls.replies import BotResponse
+from gateway.dialplan.routing import Decision
+
+
+class TrunkState(StrEnum):
+    """Whether a trunk can be reached."""
+
+    UP = "up"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+    """Nobody asks it: it neither registers nor gets OPTIONS."""
+
+
+class Registration(StrEnum):
+    """Where our registration at a trunk is."""
+
+    NONE = "none"
+    """The plan wants none."""
+    PENDING = "pending"
+    REGISTERED = "registered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkStatus:
+    """A trunk of the running plan. `since`: in this state since (seconds since the epoch). `target`: the address that
+    is used now. `detail`: one sentence on what is wrong, without secrets. `max_calls` None: no limit."""
+
+    name: str
+    host: str
+    transport: str
+    state: TrunkState = TrunkState.UNKNOWN
+    registration: Registration = Registration.NONE
+    since: float | None = None
+    target: str | None = None
+    detail: str | None = None
+    calls: int = 0
+    max_calls: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A plan that was loaded and runs: how much is in it."""
+
+    trunks: int
+    channels: int
+    routes: int
+
+
+class NotNow(Exception):
+    """The call cannot take that in the state in which it is; the API says 409 with the state."""
+
+
+class Control(Protocol):
+    """The running gateway."""
+
+    def live_calls(self) -> Sequence[Call]:
+        """All calls that are not over, in any order. A call is here until its end is in the journal (or given up)."""
+
+    def call(self, call_id: str) -> Call | None:
+        """One of them."""
+
+    def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
+        """End the call; nothing if it is over. Returns before it is."""
+
+    async def push_replies(self, call_id: str, response: BotResponse) -> None:
+        """Carry out replies that nobody asked for, after what is under way.
+
+        Raises BotError (`refused`) when they do not fit this call, as for an answer of the bot; NotNow when the call
+        takes none at all (it is ending, or over).
+        """
+
+    def trunks(self) -> Sequence[TrunkStatus]:
+        """The trunks of the running plan, in its order."""
+
+    def route(self, trunk: str, to: str, from_: str, at: datetime | None) -> Decision:
+        """What would become of a call now, or at a time (with a zone): `dialplan.routing.inbound`."""
+
+    async def reload(self) -> Reloaded:
+        """Read the dialplan's files again and run what they say; live calls keep what they have. Raises ProblemsError,
+        and then nothing has changed."""

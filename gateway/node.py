@@ -1,0 +1,70 @@
+"""The running node as the control API sees and steers it: live calls, the plan and its reload; made by app.py."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from gateway.api.control import NotNow, Reloaded, TrunkStatus
+from gateway.calls.causes import Cause, EndedBy
+from gateway.calls.errors import BotError, BotErrorKind
+from gateway.calls.events import HangupRequested, RepliesPushed
+from gateway.calls.fitting import misfit
+from gateway.calls.model import Call, CallId
+from gateway.calls.replies import BotResponse
+from gateway.dialplan.routing import Decision, inbound
+from gateway.dialplan.schema import Dialplan
+from gateway.engine.engine import Engine
+from gateway.telemetry.log import get_logger
+
+log = get_logger(__name__)
+
+
+class Node:
+    """`api.control.Control`. `load` reads the plan's files (ProblemsError), `run` makes a plan the running one."""
+
+    def __init__(self, engine: Engine, load: Callable[[], Dialplan], run: Callable[[Dialplan], None]) -> None:
+        self._engine, self._load, self._run = engine, load, run
+
+    def live_calls(self) -> Sequence[Call]:
+        """All calls that are not over."""
+        return [live.call for live in self._engine.live.calls.values()]
+
+    def call(self, call_id: str) -> Call | None:
+        """One of them."""
+        live = self._engine.live.calls.get(CallId(call_id))
+        return live.call if live else None
+
+    def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
+        """End the call; nothing if it is over."""
+        live = self._engine.live.calls.get(CallId(call_id))
+        if live is not None:
+            live.post(HangupRequested(cause, by))
+
+    async def push_replies(self, call_id: str, response: BotResponse) -> None:
+        """Carry out replies that nobody asked for, after what is under way. Raises BotError or NotNow."""
+        live = self._engine.live.calls.get(CallId(call_id))
+        if live is None or live.ending:
+            raise NotNow
+        problem = misfit(response, live.call, self._engine.running.policies)
+        if problem is not None:
+            raise BotError(BotErrorKind.REFUSED, problem)
+        live.post(RepliesPushed(response))
+
+    def trunks(self) -> Sequence[TrunkStatus]:
+        """The trunks of the running plan. Nobody asks them how they are yet."""
+        per_trunk = self._engine.live.per_trunk
+        return [
+            TrunkStatus(name, str(trunk.host), trunk.transport, calls=per_trunk[name])
+            for name, trunk in self._engine.running.plan.trunks.items()
+        ]
+
+    def route(self, trunk: str, to: str, from_: str, at: datetime | None) -> Decision:
+        """What would become of a call."""
+        return inbound(self._engine.running.plan, trunk, to, from_, at or datetime.now(UTC))
+
+    async def reload(self) -> Reloaded:
+        """Read the files again and run what they say; live calls keep what they have. Raises ProblemsError, and then
+        nothing has changed."""
+        plan = self._load()
+        self._run(plan)
+        log.info("dialplan.reloaded", trunks=len(plan.trunks), channels=len(plan.channels), routes=len(plan.routes))
+        return Reloaded(len(plan.trunks), len(plan.channels), len(plan.routes))

@@ -1,0 +1,100 @@
+"""The running gateway in memory, for tests of the API: calls that the test makes, a plan that the test writes."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from gateway.api.control import NotNow, Registration, Reloaded, TrunkState, TrunkStatus
+from gateway.calls.causes import Cause, EndedBy
+from gateway.calls.errors import BotError
+from gateway.calls.model import Call, Caller, CallId, ChannelPolicy, Leg, LegId, Role
+from gateway.calls.replies import BotResponse
+from gateway.calls.states import CallState, LegState
+from gateway.dialplan.parse import load_text
+from gateway.dialplan.routing import Decision, inbound
+
+PLAN = """\
+trunks:
+  acme: {host: 192.0.2.1, allow: [192.0.2.0/24]}
+  other: {host: 198.51.100.1, allow: [198.51.100.0/24]}
+channels:
+  reception: {bot: {type: builtin, name: reception}}
+  sales: {bot: {type: builtin, name: echo}}
+routes:
+  - {to: "+1212*", channel: reception}
+  - {to: "200", channel: sales}
+  - {to: "300", say: "We are closed."}
+"""
+
+
+def a_call(
+    number: int, channel: str = "reception", trunk: str = "acme", state: CallState = CallState.BOT, at: float = 1.8e9
+) -> Call:
+    """A call in this state, whose id sorts by `number`."""
+    caller = Caller(f"sip-{number}@test", trunk, "+12125550123", "+12125550100", headers=(("X-CRM-Id", "42"),))
+    connected = state is CallState.BOT
+    leg = Leg(LegId(f"leg_{number:04}"), Role.CUSTOMER, LegState.CONNECTED if connected else LegState.RINGING)
+    call = Call(CallId(f"call_{number:04}"), caller, ChannelPolicy(channel), leg, at + number, state=state)
+    call.answered_at = call.started_at + 1 if connected else None
+    return call
+
+
+@dataclass
+class MemoryControl:
+    """Control over `calls`; what was asked of it is kept."""
+
+    calls: dict[str, Call] = field(default_factory=dict)
+    files: str = PLAN
+    """What the dialplan's file says now; `reload` reads it."""
+    hung_up: list[tuple[str, Cause, EndedBy]] = field(default_factory=list)
+    pushed: list[tuple[str, BotResponse]] = field(default_factory=list)
+    refusal: BotError | NotNow | None = None
+    """What `push_replies` raises."""
+    takes_s: float = 0.0
+    """How long `push_replies` and `reload` take."""
+    reloads: int = 0
+
+    def __post_init__(self) -> None:
+        self.plan = load_text(self.files)
+
+    def add(self, call: Call) -> Call:
+        """The call is live."""
+        self.calls[call.id] = call
+        return call
+
+    # ── Control ─────────────────────────────────────────────────────────────────────────────────────
+
+    def live_calls(self) -> Sequence[Call]:
+        return list(self.calls.values())
+
+    def call(self, call_id: str) -> Call | None:
+        return self.calls.get(call_id)
+
+    def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
+        self.hung_up.append((call_id, cause, by))
+        self.calls[call_id].customer.state = LegState.ENDING
+
+    async def push_replies(self, call_id: str, response: BotResponse) -> None:
+        await asyncio.sleep(self.takes_s)
+        if self.refusal is not None:
+            raise self.refusal
+        self.pushed.append((call_id, response))
+
+    def trunks(self) -> Sequence[TrunkStatus]:
+        return [
+            TrunkStatus(
+                name, str(trunk.host), trunk.transport, TrunkState.UP, Registration.NONE, 1.8e9,
+                calls=sum(call.caller.trunk == name for call in self.calls.values()),
+            )
+            for name, trunk in self.plan.trunks.items()
+        ]  # fmt: skip
+
+    def route(self, trunk: str, to: str, from_: str, at: datetime | None) -> Decision:
+        return inbound(self.plan, trunk, to, from_, at or datetime.now(UTC))
+
+    async def reload(self) -> Reloaded:
+        await asyncio.sleep(self.takes_s)
+        plan = load_text(self.files, file="dialplans/plan.yaml")
+        self.plan, self.reloads = plan, self.reloads + 1
+        return Reloaded(len(plan.trunks), len(plan.channels), len(plan.routes))
