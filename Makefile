@@ -46,7 +46,7 @@ unit: setup ## the quick tests only (no SIP)
 bench: setup test-packages ## figures of one run: CPU, calls per second, latency, memory, gaps
 	$(PY) tests/bench/run.py $(BENCH)
 
-docs: setup ## write again what is made from code: the state diagram, the dialplan schema
+docs: setup ## write again what is made from code: state diagram, dialplan schema, OpenAPI
 	PYTHONPATH=. $(PY) tests/generated.py
 
 lock: $(VENV)/bin/python ## resolve the newest versions of all Python packages into .requirements.lock

@@ -13,6 +13,9 @@ from gateway.api.auth import Caller
 from gateway.api.views import event_json
 from gateway.calls.history import Happening
 from gateway.engine.ports import History, Recorded, StoreUnavailable
+from gateway.telemetry.log import get_logger
+
+log = get_logger(__name__)
 
 CALM: Final = 32 * 1024
 """With less than this unsent no write waits: it is under the marks of asyncio and aiohttp."""
@@ -65,7 +68,7 @@ class Rendered:
         seq = recorded.seq
         done = self._kept.get(seq)
         if done is None:
-            data = json.dumps(event_json(recorded), separators=(",", ":"))
+            data = json.dumps(event_json(recorded), separators=(",", ":"), default=str)
             done = f"id: {seq}\nevent: {recorded.happening.type}\ndata: {data}\n\n".encode()
             self._kept[seq] = done
             if len(self._kept) > _RENDERED:
@@ -113,19 +116,25 @@ class FanOut:
 
     async def _run(self) -> None:
         while True:
-            newest = await self._history.newer_than(self._after)
             try:
-                found = await self._history.events(self._after, limit=_PAGE)
+                await self._next()
             except StoreUnavailable:
                 await asyncio.sleep(_RETRY_S)
-                continue
-            newest = found[-1].seq if len(found) == _PAGE else max(newest, found[-1].seq if found else 0)
-            self._after = newest  # before the first pause: who comes from now on has to look for itself
-            for number, stream in enumerate(list(self._waiting)):
-                if number % _AT_ONCE == 0:
-                    await asyncio.sleep(0)  # calls go first
-                if stream in self._waiting:
-                    await self._give(stream, found, newest)
+            except Exception:
+                log.exception("api.fan_out_failed")
+                await asyncio.sleep(_RETRY_S)
+
+    async def _next(self) -> None:
+        newest = await self._history.newer_than(self._after)
+        found = await self._history.events(self._after, limit=_PAGE)
+        if found:
+            newest = found[-1].seq if len(found) == _PAGE else max(newest, found[-1].seq)
+        self._after = newest  # before the first pause: who comes from now on has to look for itself
+        for number, stream in enumerate(list(self._waiting)):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # calls go first
+            if stream in self._waiting:
+                await self._give(stream, found, newest)
 
     async def _give(self, stream: Stream, found: Sequence[Recorded], newest: int) -> None:
         """Never waits: what `takes` says can be written at once."""

@@ -14,6 +14,7 @@ from gateway.api.docs import DocsPages
 from gateway.api.events import StreamLimits, StreamsApi
 from gateway.api.idempotency import Once
 from gateway.api.node import NodeApi
+from gateway.api.openapi import Schema, build
 from gateway.api.operations import mount
 from gateway.engine.ports import History, Idempotency, Keys
 
@@ -59,6 +60,10 @@ class ControlApi:
             mount(app, operation, self._once)
         DocsPages(self._operations).install(app)
         app.on_shutdown.append(self._close)
+
+    def description(self) -> Schema:
+        """The OpenAPI document of what is served."""
+        return build(self._operations)
 
     @property
     def streams(self) -> int:

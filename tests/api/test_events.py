@@ -13,7 +13,6 @@ from gateway.api.events import StreamLimits
 from gateway.api.v1 import ApiLimits
 from gateway.calls.history import Happening, Type
 from gateway.calls.model import Call
-from gateway.engine.ports import StoreUnavailable
 from tests.api.node import Node, a_node
 from tests.api.sse import Listener
 from tests.fakes.control import a_call
@@ -117,32 +116,6 @@ async def test_resuming_over_a_restart(tmp_path: Path):
         async with Listener.on(node, key, "", before.ids[19]) as after:
             await after.until(20)
         assert before.ids[:20] + after.ids == sorted({*before.ids, *after.ids})
-
-
-async def test_a_store_that_is_away_for_a_while_loses_nothing(gateway: Node, monkeypatch: pytest.MonkeyPatch):
-    class Away:
-        """The history, which cannot be read twice."""
-
-        def __init__(self) -> None:
-            self.left = 2
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(gateway.store.history, name)
-
-        async def events(self, *args: object, **options: object) -> object:
-            if self.left:
-                self.left -= 1
-                raise StoreUnavailable
-            return await gateway.store.history.events(*args, **options)  # type: ignore[arg-type]
-
-    key = await gateway.key()
-    async with Listener.on(gateway, key) as listener:
-        await gateway.happens(a_call(1), Type.CALL_STARTED)
-        await listener.until(1)
-        monkeypatch.setattr(gateway.api._streams._fan_out, "_history", Away())
-        append(gateway, a_call(1), 3)
-        await listener.until(4)
-    assert listener.ids == [1, 2, 3, 4]
 
 
 async def test_a_seq_that_is_not_there_yet(gateway: Node):
