@@ -104,6 +104,10 @@ class SqlJournal:
                 self._settling.remove(waiter)
         return self._lost_up_to <= before
 
+    async def connect(self) -> None:
+        """Open the connection of the one writer, at the start."""
+        await self._writer.connect()
+
     def state(self) -> JournalState:
         """See Journal."""
         oldest = self._in_hand or self._waiting

@@ -82,6 +82,7 @@ async def open_store(url: str, clock: Callable[[], float]) -> Store:
     if recovered:
         log.warning("store.recovered", calls=len(recovered))
     journal = SqlJournal(database, tail, clock)
+    await journal.connect()
     return Store(
         journal, SqlHistory(database, tail), SqlKeys(database), SqlIdempotency(database), recovered, database, held
     )

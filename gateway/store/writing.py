@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -68,6 +69,11 @@ class Writer:
         """All of it or nothing; on disk when this returns. Raises what the driver raises."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._write, batch)
 
+    async def connect(self) -> None:
+        """Have the connection ready before the first call needs it; if that fails, the first batch will tell."""
+        with suppress(sqlite3.Error, OSError):
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._connected)
+
     async def close(self) -> None:
         """Give connection and thread up, after what is being written."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._hang_up)
@@ -75,11 +81,16 @@ class Writer:
 
     # ── In the thread ───────────────────────────────────────────────────────────────────────────────
 
-    def _write(self, batch: Batch) -> None:
+    def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = self._database.connect()
+            with self._connection as connection:
+                connection.execute("BEGIN IMMEDIATE")  # SQLite opens the log at the first transaction
+        return self._connection
+
+    def _write(self, batch: Batch) -> None:
         try:
-            with self._connection as connection:  # commits, or rolls back
+            with self._connected() as connection:  # commits, or rolls back
                 _run(connection, batch)
         except BaseException:
             self._hang_up()
