@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 import signal
 import socket
 import sys
@@ -16,9 +15,6 @@ from tests import spectrum
 from tests.phone import ROOT, Phone
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-pytestmark = pytest.mark.skipif(
-    shutil.which("sipp") is None, reason="SIPp is not installed (Debian package: sip-tester)"
-)
 
 
 @dataclass

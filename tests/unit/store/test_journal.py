@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from gateway.store import tail as tails
 from gateway.store.store import Store, open_store
+from gateway.store.tail import KEPT
 from tests.unit.store.happenings import a_call, happening
 
 
@@ -48,21 +48,21 @@ async def test_many_who_settle_share_transactions(store: Store) -> None:
     assert all(await asyncio.gather(*(one(i) for i in range(300))))
 
 
-async def test_memory_and_disk_tell_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tails, "KEPT", 10)
-    calls = [f"call_{i}" for i in range(5)]
+async def test_memory_and_disk_tell_the_same(store: Store) -> None:
+    calls = [f"call_{i}" for i in range(900)]
     for call_id in calls:
         for each in a_call(call_id):
             store.journal.append(each)
-        await store.journal.settled(5)
-    everything = await store.history.events(0)
-    assert [one.seq for one in everything] == list(range(1, 31))
-    for after in range(31):
-        assert await store.history.events(after) == everything[after:]
-        assert (
-            await store.history.events(after, types={"call.*"}, limit=3)
-            == [one for one in everything[after:] if one.happening.type.startswith("call.")][:3]
-        )
+    assert await store.journal.settled(30)
+    everything = await store.history.events(0, limit=10_000)
+    count = 6 * len(calls)
+    assert [one.seq for one in everything] == list(range(1, count + 1))
+    first_in_memory = count - KEPT
+    assert first_in_memory > 0
+    for after in (0, 1, first_in_memory - 1, first_in_memory, first_in_memory + 1, count - 1, count):
+        assert await store.history.events(after, limit=10_000) == everything[after:]
+        wanted = [one for one in everything[after:] if one.happening.type.startswith("call.")][:3]
+        assert await store.history.events(after, types={"call.*"}, limit=3) == wanted
 
 
 async def test_the_log_says_it_once_when_the_disk_fails_and_once_when_it_is_over(store: Store) -> None:

@@ -14,7 +14,6 @@ from alembic.script import ScriptDirectory
 from gateway.calls.cdr import CRASHED
 from gateway.engine.ports import CdrFilter, StoreUnavailable
 from gateway.store import migrations
-from gateway.store import store as opening
 from gateway.store.database import VERSION, Database, StoreInUse, StoreUrlError
 from gateway.store.store import open_store, visit_store
 from gateway.store.tables import metadata
@@ -83,8 +82,7 @@ def test_the_version_is_that_of_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == VERSION
 
 
-async def test_one_gateway_at_a_time(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "LOCK_TRIES", 2)
+async def test_one_gateway_at_a_time(url: str) -> None:
     store = await open_store(url, time.time)
     with pytest.raises(StoreInUse, match="another gateway"):
         await open_store(url, time.time)
