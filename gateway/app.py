@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from errno import EADDRINUSE
 from functools import lru_cache, partial
 
 import aiohttp
@@ -209,7 +210,10 @@ async def run(settings: Settings, load: Callable[[], Dialplan], say: Callable[[s
         for task in (drain, hurry):
             task.cancel()
     except (OSError, SoundError, StoreUrlError, StoreUnavailable) as error:
-        log.error("gateway.cannot_start", detail=str(error))
+        detail = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        if isinstance(error, OSError) and error.errno == EADDRINUSE:
+            detail += "; end what listens there, or set another port (0 is any free one)"
+        log.error("gateway.cannot_start", detail=detail)
         return 1
     finally:
         await gateway.stop()

@@ -169,12 +169,8 @@ class Endpoint:
         pj.tuneEndpoint()
         self._pj.libInit(self._config())
         self._stand_guard()
-        try:
-            self.udp_port = self._listen(pj.PJSIP_TRANSPORT_UDP, self.settings.udp_port)
-            self.tcp_port = self._listen(pj.PJSIP_TRANSPORT_TCP, self.settings.tcp_port)
-        except pj.Error as error:
-            number = error.status - _SYSTEM_ERRORS
-            raise OSError(number if 0 < number < 1000 else 0, f"cannot listen: {reason_of(error)}") from None
+        self.udp_port = self._listen("udp", pj.PJSIP_TRANSPORT_UDP, self.settings.udp_port)
+        self.tcp_port = self._listen("tcp", pj.PJSIP_TRANSPORT_TCP, self.settings.tcp_port)
         self._pj.libStart()
         self._pj.audDevManager().setNullDev()  # its clock thread drives the bridge
         self._rank_codecs()
@@ -223,7 +219,7 @@ class Endpoint:
         logs.writer = writer.__disown__()  # libDestroy deletes it
         return config
 
-    def _listen(self, kind: int, port: int | None) -> int | None:
+    def _listen(self, name: str, kind: int, port: int | None) -> int | None:
         if port is None:
             return None
         transport = pj.TransportConfig()
@@ -231,7 +227,12 @@ class Endpoint:
         if self.settings.bind != "0.0.0.0":
             transport.boundAddress = self.settings.bind
         transport.publicAddress = self.settings.public_address
-        number = self._pj.transportCreate(kind, transport)
+        try:
+            number = self._pj.transportCreate(kind, transport)
+        except pj.Error as error:
+            errno = error.status - _SYSTEM_ERRORS
+            where = f"{name} {self.settings.bind}:{port}"
+            raise OSError(errno if 0 < errno < 1000 else 0, f"SIP cannot listen on {where}: {error.reason}") from None
         address: str = self._pj.transportGetInfo(number).localAddress
         return int(address.rpartition(":")[2])
 

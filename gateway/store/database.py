@@ -62,7 +62,7 @@ def lock(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise StoreInUse(f"another gateway runs on {path}") from None
+        raise StoreInUse(f"another gateway runs on {path}: end it, or set store.url to another file") from None
     return descriptor
 
 

@@ -254,3 +254,21 @@ async def test_two_gateways_do_not_write_one_store(gateway: GatewayProcess, tmp_
     out, complaints = await process.communicate()
     assert (process.returncode, out) == (1, b"")
     assert "gateway.cannot_start" in complaints.decode() and "Traceback" not in complaints.decode()
+
+
+@pytest.mark.parametrize("taken", ["sip.udp_port", "sip.tcp_port", "api.bind"])
+async def test_an_address_that_is_taken_is_one_clear_error(gateway: GatewayProcess, tmp_path: Path, taken: str) -> None:
+    address = {
+        "sip.udp_port": str(gateway.udp_port),
+        "sip.tcp_port": str(gateway.tcp_port),
+        "api.bind": gateway.api.removeprefix("http://"),
+    }[taken]
+    folder = tmp_path / "second"
+    folder.mkdir()
+    second = GatewayProcess(PLAN, folder, {taken: address})
+    with pytest.raises(AssertionError, match="no ready line"):
+        await second.start()
+    assert await second.exit_code() == 1
+    (error,) = second.events("gateway.cannot_start")
+    assert address.rpartition(":")[2] in error["detail"] and "set another port" in error["detail"]
+    assert not second.noise, "no traceback"
