@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,8 +37,9 @@ async def run(argv: Sequence[str], stdin: bytes, *, timeout_s: float, max_output
         async with asyncio.timeout(timeout_s):
             await asyncio.shield(child.gone)
     finally:
-        transport.close()  # kills it if it still runs
+        child.kill()
         await child.gone
+        transport.close()
     return Finished(transport.get_returncode(), bytes(child.out), child.err.decode(errors="replace"), child.too_long)
 
 
@@ -56,15 +58,17 @@ class _Child(asyncio.SubprocessProtocol):
         if fd == 2:
             self.err += data[: 4096 - len(self.err)]
         elif len(self.out) + len(data) > self._max_output:
-            self._kill()
+            self.too_long = True
+            self.kill()
         else:
             self.out += data
 
-    def _kill(self) -> None:
-        self.too_long = True
-        if self._transport is not None:
+    def kill(self) -> None:
+        """End it if it still runs. Not by asyncio's own `kill` or `close`: they look first whether it is over, which
+        takes its end away from asyncio's watcher, and that complains."""
+        if self._transport is not None and self._transport.get_returncode() is None:
             with contextlib.suppress(ProcessLookupError):
-                self._transport.kill()
+                os.kill(self._transport.get_pid(), signal.SIGKILL)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.gone.done():

@@ -47,13 +47,16 @@ class Peer:
             "127.0.0.1", self.gateway.tcp_port, local_addr=(CARRIER, 0), family=socket.AF_INET
         )
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with contextlib.suppress(ConnectionError):
+        try:
             for at in range(0, len(data), step):
                 writer.write(data[at : at + step])
                 await writer.drain()
             async with asyncio.timeout(0.05):
                 await reader.read(65536)
-        writer.close()
+        except (ConnectionError, TimeoutError):
+            pass  # most of these messages get no answer
+        finally:
+            writer.close()
 
     async def is_answered(self) -> bool:
         """OPTIONS, and its 200 within a second."""
