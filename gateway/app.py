@@ -5,34 +5,39 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from errno import EADDRINUSE
-from functools import lru_cache, partial
+from functools import partial
+from ipaddress import ip_address
 
 import aiohttp
 from aiohttp import web
 from ulid import ULID
 
+from gateway import carriers
 from gateway.api.http import HttpServer
 from gateway.api.v1 import ControlApi
 from gateway.bots.builtin import AnnounceBot, EchoBot, ReceptionBot
 from gateway.bots.webhook import WebhookBot, open_session
 from gateway.calls.errors import SoundError
 from gateway.calls.model import LegId
+from gateway.dialplan.addresses import AnyAddress
 from gateway.dialplan.problems import ProblemsError
-from gateway.dialplan.routing import trunk_of
 from gateway.dialplan.schema import BuiltinBot, Channel, Dialplan
 from gateway.dialplan.schema import WebhookBot as WebhookPlan
 from gateway.engine.call import World
 from gateway.engine.engine import ANNOUNCEMENT, Engine
 from gateway.engine.ports import Bot, StoreUnavailable
 from gateway.engine.running import Running, policy
+from gateway.engine.trunks import TrunkState
 from gateway.node import Node
 from gateway.settings import Settings
-from gateway.sip.endpoint import Admitted, Endpoint, SipSettings
+from gateway.sip.accounts import Accounts
+from gateway.sip.endpoint import Endpoint, SipSettings
+from gateway.sip.keeper import Keepers
 from gateway.sip.legs import SipLegs
 from gateway.sip.media import SipBridge
-from gateway.sip.trunk import DtmfMode, TrunkLookup, TrunkSpec
+from gateway.sip.resolver import Resolver
 from gateway.speech.sounds import SoundLibrary
 from gateway.store.database import StoreUrlError
 from gateway.store.store import Store, open_store
@@ -68,7 +73,13 @@ class Gateway:
         )
         self._endpoint = Endpoint(_sip_settings(settings, plan))
         self._bridge = SipBridge(self._endpoint, self._sounds.music)
-        self._legs = SipLegs(self._endpoint, self._bridge, _trunk_lookup(plan), lambda: LegId(f"leg_{ULID()}"))
+        accounts = Accounts(self._endpoint)
+        self._legs = SipLegs(
+            self._endpoint, self._bridge, accounts, carriers.specs(plan), carriers.trunk_lookup(plan, {}), _new_leg_id
+        )
+        self._resolver = Resolver(settings.sip.nameservers)
+        self._keepers = Keepers(self._endpoint, accounts, self._resolver, self._resolved)
+        self._addresses: dict[str, tuple[AnyAddress, ...]] = {}
         self._clock = wall_clock()
         self._store: Store | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -87,7 +98,7 @@ class Gateway:
         world = World(self._legs, self._bridge, self._sounds, self._clock, journal, self._metrics)
         running = _running(self._plan, self._session, self._metrics)
         self._engine = Engine(running, world, self._settings.limits.calls)
-        store, self._node = self._store, Node(self._engine, self._load, self._run_plan)
+        store, self._node = self._store, Node(self._engine, self._keepers, self._load, self._run_plan)
         api = ControlApi(self._node, store.keys, store.history, store.idempotency, self._clock)
         self._http = HttpServer(
             str(self._settings.api.bind),
@@ -98,6 +109,7 @@ class Gateway:
             extra=[web.get("/metrics", self._scrape)],
         )
         await self._engine.start()
+        await self._keepers.apply(carriers.specs(self._plan))
         self._metrics.read(self._sources(self._store))
         self._lag.start()
         url = await self._http.start()
@@ -114,6 +126,7 @@ class Gateway:
     async def stop(self) -> None:
         """End what is left and release everything; safe after a start that failed half-way."""
         await self._lag.stop()
+        await self._keepers.stop()
         if self._engine is not None:
             await self._engine.stop()
         else:
@@ -134,13 +147,26 @@ class Gateway:
         except ProblemsError as error:
             log.error("dialplan.refused", problems=[str(problem) for problem in error.problems])
 
-    def _run_plan(self, plan: Dialplan) -> None:
+    async def _run_plan(self, plan: Dialplan) -> None:
         if self._session is None:
             raise RuntimeError("the gateway is not started")
         running = _running(plan, self._session, self._metrics)
         self._metrics.know(plan.trunks, {*plan.channels, ANNOUNCEMENT})
-        self._legs.replace_trunks(_trunk_lookup(plan), _admitted(plan))
-        self.engine.running = running
+        self.engine.running, self._plan = running, plan
+        self._addresses = {name: found for name, found in self._addresses.items() if name in plan.trunks}
+        self._open_to_trunks()
+        await self._keepers.apply(carriers.specs(plan))
+
+    def _resolved(self, trunk: str, addresses: Sequence[str]) -> None:
+        """The host of a trunk has these addresses now: its calls come from there, unless `allow` says otherwise."""
+        self._addresses[trunk] = tuple(ip_address(address) for address in addresses)
+        self._open_to_trunks()
+
+    def _open_to_trunks(self) -> None:
+        plan, found = self._plan, self._addresses
+        self._legs.replace_trunks(
+            carriers.specs(plan), carriers.trunk_lookup(plan, found), carriers.admitted(plan, found)
+        )
 
     def _sources(self, store: Store) -> Sources:
         live = self.engine.live
@@ -156,7 +182,12 @@ class Gateway:
             decisions=self._endpoint.decisions,
             journal=store.journal.state,
             calls_crashed=lambda: len(store.recovered),
+            trunks_up=self._trunks_up,
         )
+
+    def _trunks_up(self) -> Mapping[str, bool]:
+        known = {name: health.state for name, health in self._keepers.health().items()}
+        return {name: state is TrunkState.UP for name, state in known.items() if state is not TrunkState.UNKNOWN}
 
     async def _scrape(self, _: web.Request) -> web.Response:
         body, content_type = await self._metrics.scrape()
@@ -221,6 +252,10 @@ async def run(settings: Settings, load: Callable[[], Dialplan], say: Callable[[s
     return 0
 
 
+def _new_leg_id() -> LegId:
+    return LegId(f"leg_{ULID()}")
+
+
 # ── The plan, made ready ────────────────────────────────────────────────────────────────────────────
 
 
@@ -249,27 +284,5 @@ def _sip_settings(settings: Settings, plan: Dialplan) -> SipSettings:
         tcp_port=sip.tcp_port,
         clock_rate=settings.media.clock_rate,
         rtp_ports=(sip.rtp_ports.first, sip.rtp_ports.last),
-        admit=_admitted(plan),
+        admit=carriers.admitted(plan, {}),
     )
-
-
-def _admitted(plan: Dialplan) -> Admitted:
-    # A UDP trunk is heard over TCP too (routing.trunk_of says why).
-    heard_over = {"udp": ("udp", "tcp"), "tcp": ("tcp",), "tls": ("tls",)}
-    return tuple(
-        (str(network), heard_over[trunk.transport]) for trunk in plan.trunks.values() for network in trunk.networks
-    )
-
-
-def _trunk_lookup(plan: Dialplan) -> TrunkLookup:
-    specs = {
-        name: TrunkSpec(name, trunk.codecs, DtmfMode(trunk.dtmf), trunk.headers.to_bot)
-        for name, trunk in plan.trunks.items()
-    }
-
-    @lru_cache(maxsize=4096)  # a carrier calls from few addresses, many times a second
-    def lookup(address: str, transport: str, port: int) -> TrunkSpec | None:
-        name = trunk_of(plan, address, transport, port)
-        return specs[name] if name is not None else None
-
-    return lookup

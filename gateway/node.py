@@ -1,6 +1,6 @@
 """The running node as the control API sees and steers it: live calls, the plan and its reload; made by app.py."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from gateway.api.control import NotNow, Reloaded, TrunkStatus
@@ -13,6 +13,7 @@ from gateway.calls.replies import BotResponse
 from gateway.dialplan.routing import Decision, inbound
 from gateway.dialplan.schema import Dialplan
 from gateway.engine.engine import Engine
+from gateway.engine.trunks import UNASKED, Trunks
 from gateway.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -21,8 +22,14 @@ log = get_logger(__name__)
 class Node:
     """`api.control.Control`. `load` reads the plan's files (ProblemsError), `run` makes a plan the running one."""
 
-    def __init__(self, engine: Engine, load: Callable[[], Dialplan], run: Callable[[Dialplan], None]) -> None:
-        self._engine, self._load, self._run = engine, load, run
+    def __init__(
+        self,
+        engine: Engine,
+        trunks: Trunks,
+        load: Callable[[], Dialplan],
+        run: Callable[[Dialplan], Awaitable[None]],
+    ) -> None:
+        self._engine, self._trunks, self._load, self._run = engine, trunks, load, run
 
     def live_calls(self) -> Sequence[Call]:
         """All calls that are not over."""
@@ -50,10 +57,10 @@ class Node:
         live.post(RepliesPushed(response))
 
     def trunks(self) -> Sequence[TrunkStatus]:
-        """The trunks of the running plan. Nobody asks them how they are yet."""
-        per_trunk = self._engine.live.per_trunk
+        """The trunks of the running plan."""
+        per_trunk, health = self._engine.live.per_trunk, self._trunks.health()
         return [
-            TrunkStatus(name, str(trunk.host), trunk.transport, calls=per_trunk[name])
+            TrunkStatus(name, str(trunk.host), trunk.transport, health.get(name, UNASKED), per_trunk[name])
             for name, trunk in self._engine.running.plan.trunks.items()
         ]
 
@@ -65,6 +72,6 @@ class Node:
         """Read the files again and run what they say; live calls keep what they have. Raises ProblemsError, and then
         nothing has changed."""
         plan = self._load()
-        self._run(plan)
+        await self._run(plan)
         log.info("dialplan.reloaded", trunks=len(plan.trunks), channels=len(plan.channels), routes=len(plan.routes))
         return Reloaded(len(plan.trunks), len(plan.channels), len(plan.routes))

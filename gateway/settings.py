@@ -73,6 +73,18 @@ def _address(given: object) -> Address:
         raise ValueError('write an IP address and a port, such as "127.0.0.1:8080"') from None
 
 
+def _nameserver(given: object) -> Address:
+    if isinstance(given, Address):
+        return given
+    try:
+        address = parse_address(given if isinstance(given, str) else "", 53)
+    except ValueError:
+        raise ValueError('write an IP address, with a port unless it is 53, such as "127.0.0.1:5353"') from None
+    if not address.port:
+        raise ValueError("port 0 cannot be asked; write the nameserver's port, such as 53")
+    return address
+
+
 def _port_range(given: object) -> PortRange:
     if isinstance(given, PortRange):
         return given
@@ -115,6 +127,7 @@ def _truth(given: object) -> object:
 
 Whole = Annotated[int, BeforeValidator(_number)]
 Port = Annotated[int, BeforeValidator(_number), Field(ge=0, le=65535)]
+Nameserver = Annotated[Address, PlainValidator(_nameserver)]
 FilePath = Annotated[Path, PlainValidator(_path)]
 
 # ── the settings ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -134,6 +147,8 @@ class Sip(Model):
     rtp_ports: Annotated[PortRange, PlainValidator(_port_range)] = PortRange(20_000, 29_999)
     """UDP ports of RTP and RTCP, two for a leg."""
     tls: Params | None = None
+    nameservers: Annotated[tuple[Nameserver, ...], BeforeValidator(_listed)] = ()
+    """Who resolves the names of trunks, asked in this order; none: those of /etc/resolv.conf."""
 
 
 class Api(Model):
@@ -309,19 +324,20 @@ def load_plan(settings: Settings, env: Mapping[str, str]) -> Dialplan:
 def check_exposure(settings: Settings, plan: Dialplan) -> None:
     """Nothing is reachable from outside by default (dialplan.md). Raises ExposureError, which says what to write.
 
-    SIP on another address than loopback needs a trunk with an explicit `allow` list that names a network beyond this
-    machine. The API has no keys yet, so it stays on loopback.
+    SIP on another address than loopback needs a trunk beyond this machine that says who may call: by an explicit
+    `allow` list, or by `auth` with its host. The API speaks plain HTTP, so it stays on loopback, behind a proxy.
     """
     if not settings.api.bind.is_loopback:
         raise ExposureError(
-            f"api.bind {settings.api.bind} can be reached from outside, and the API has no keys yet; "
-            f'write api: {{bind: "127.0.0.1:{settings.api.bind.port}"}}'
+            f"api.bind {settings.api.bind} can be reached from outside, where keys would travel in clear; "
+            f'write api: {{bind: "127.0.0.1:{settings.api.bind.port}"}}, and put a proxy with TLS in front of it'
         )
     if ip_address(settings.sip.bind).is_loopback:
         return
     allowed = [network for trunk in plan.trunks.values() for network in trunk.allow or ()]
-    if not any(not network.is_loopback for network in allowed):
+    known = [trunk.host.ip for trunk in plan.trunks.values() if trunk.auth is not None]
+    if all(network.is_loopback for network in allowed) and all(ip is not None and ip.is_loopback for ip in known):
         raise ExposureError(
             f"sip.bind {settings.sip.bind} can be reached from outside, and no trunk of the plan says who may call; "
-            "write allow: [your carrier's networks] in a trunk, or sip: {bind: 127.0.0.1}"
+            "write allow: [your carrier's networks] or auth: {…} in a trunk, or sip: {bind: 127.0.0.1}"
         )

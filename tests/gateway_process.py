@@ -37,7 +37,7 @@ class GatewayProcess:
     def __init__(
         self, plan: str, folder: Path, settings: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None
     ) -> None:
-        self._plan, self._folder, self._settings, self._env = plan, folder, settings or {}, env or {}
+        self._plan, self._folder, self._settings, self.env = plan, folder, settings or {}, env or {}
         self.log: list[Line] = []
         """The log since the last `forget`."""
         self.noise: list[str] = []
@@ -86,7 +86,7 @@ class GatewayProcess:
         }
         own = {f"SWITCHHOOK_{key.replace('.', '__').upper()}": value for key, value in settings.items()}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHHOOK_")}
-        return {**clean, **self._env, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **own}
+        return {**clean, **self.env, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **own}
 
     @property
     def pid(self) -> int:
@@ -96,6 +96,11 @@ class GatewayProcess:
     def terminate(self, how: signal.Signals = signal.SIGTERM) -> None:
         """SIGTERM: the first one drains, the second one ends it."""
         self._process.send_signal(how)
+
+    async def kill(self) -> None:
+        """kill -9."""
+        self.terminate(signal.SIGKILL)
+        await self.exit_code()
 
     async def exit_code(self, timeout_s: float = 20.0) -> int:
         """Wait for its end."""

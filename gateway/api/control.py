@@ -7,47 +7,23 @@ keeps none.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.model import Call
 from gateway.calls.replies import BotResponse
 from gateway.dialplan.routing import Decision
-
-
-class TrunkState(StrEnum):
-    """Whether a trunk can be reached."""
-
-    UP = "up"
-    DOWN = "down"
-    UNKNOWN = "unknown"
-    """Nobody asks it: it neither registers nor gets OPTIONS."""
-
-
-class Registration(StrEnum):
-    """Where our registration at a trunk is."""
-
-    NONE = "none"
-    """The plan wants none."""
-    PENDING = "pending"
-    REGISTERED = "registered"
-    FAILED = "failed"
+from gateway.engine.trunks import UNASKED, TrunkHealth
 
 
 @dataclass(frozen=True, slots=True)
 class TrunkStatus:
-    """A trunk of the running plan. `since`: in this state since (seconds since the epoch). `target`: the address that
-    is used now. `detail`: one sentence on what is wrong, without secrets. `max_calls` None: no limit."""
+    """A trunk of the running plan. `max_calls` None: no limit."""
 
     name: str
     host: str
     transport: str
-    state: TrunkState = TrunkState.UNKNOWN
-    registration: Registration = Registration.NONE
-    since: float | None = None
-    target: str | None = None
-    detail: str | None = None
+    health: TrunkHealth = UNASKED
     calls: int = 0
     max_calls: int | None = None
 

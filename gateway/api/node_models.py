@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from gateway.api.base import In, Name, Out, Time
-from gateway.api.control import Registration, TrunkState
 from gateway.calls.states import CallState
+from gateway.engine.trunks import Registration, TrunkState
 
 
 class Nothing(In):

@@ -1,4 +1,4 @@
-"""IP addresses with ports, and networks, as plans and settings write them; used by schema.py and settings.py."""
+"""IP addresses with ports, host names, networks, as plans and settings write them; for schema.py and settings.py."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from pydantic import PlainValidator, WithJsonSchema
 
 AnyAddress = IPv4Address | IPv6Address
 AnyNetwork = IPv4Network | IPv6Network
+SIP_PORT = 5060
+"""Of UDP and TCP (RFC 3261 §19.1.2)."""
+_NAME = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,46 @@ def parse_address(text: str, default_port: int | None) -> Address:
     if not re.fullmatch(r"[0-9]{1,5}", port_text) or int(port_text) > 65535:
         raise ValueError(f'"{port_text}" is not a port')
     return Address(ip, int(port_text))
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where a peer is: an IP address or a DNS name, and a port if one was written. `str()` gives it as written."""
+
+    name: str
+    port: int | None = None
+
+    def __str__(self) -> str:
+        if self.port is None:
+            return self.name
+        return str(Address(self.name, self.port))
+
+    @property
+    def ip(self) -> AnyAddress | None:
+        """The address, if it is one; None for a name that must be looked up."""
+        try:
+            return ip_address(self.name)
+        except ValueError:
+            return None
+
+
+def parse_host(text: str) -> Host:
+    """Read `sip.acme.example`, `sip.acme.example:5080`, or an address as `parse_address` does.
+
+    Raises ValueError: neither a name (RFC 1123 §2.1, an underscore is no part of it) nor an IP address.
+    """
+    try:
+        address = parse_address(text, 0)
+    except ValueError:
+        name, colon, port_text = text.partition(":")
+        if not _NAME.fullmatch(name) or len(name) > 253 or not any(char.isalpha() for char in name.split(".")[-1]):
+            raise ValueError("is neither a host name nor an IP address") from None
+        if not colon:
+            return Host(name.lower().rstrip("."))
+        if not re.fullmatch(r"[0-9]{1,5}", port_text) or not 0 < int(port_text) <= 65535:
+            raise ValueError(f'"{port_text}" is not a port') from None
+        return Host(name.lower().rstrip("."), int(port_text))
+    return Host(address.ip, address.port or None)
 
 
 def parse_network(value: object) -> AnyNetwork:

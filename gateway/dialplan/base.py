@@ -20,11 +20,10 @@ from pydantic import (
     model_validator,
 )
 
-from gateway.dialplan.addresses import Address, parse_address
+from gateway.dialplan.addresses import Host, parse_host
 from gateway.dialplan.hours import Hours, parse_hours
 from gateway.dialplan.numbers import check_pattern, is_region
 
-SIP_PORT = 5060
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _MEDIA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*", re.ASCII)
 
@@ -52,13 +51,13 @@ def _media_name(text: str) -> str:
     return text
 
 
-def _trunk_host(given: object) -> Address:
-    if isinstance(given, Address):
+def _trunk_host(given: object) -> Host:
+    if isinstance(given, Host):
         return given
     try:
-        return parse_address(given, SIP_PORT) if isinstance(given, str) else parse_address("", None)
-    except ValueError:
-        raise ValueError("trunks by IP address only for now: write the address, such as 203.0.113.5") from None
+        return parse_host(given if isinstance(given, str) else "")
+    except ValueError as error:
+        raise ValueError(f"{error}; write one like sip.acme.example or 203.0.113.5, with :port if need be") from None
 
 
 def _header_pattern(text: str) -> str:
@@ -92,6 +91,24 @@ def _region(text: str) -> str:
     return text
 
 
+def user_name(text: str) -> str:
+    """A user name for digest credentials: it stands in quotes and in a URI (RFC 3261 §25.1)."""
+    if not re.fullmatch(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%]{1,128}", text, re.ASCII):
+        raise ValueError(f'"{text}" cannot stand in a SIP URI; write the user name that the carrier gave you')
+    return text
+
+
+def exact_realm(text: str) -> str:
+    """A realm: never the wildcard, which would give the password to whoever asks (hostile-world.md)."""
+    if text == "*":
+        raise ValueError(
+            '"*" would answer any challenger; write the realm of the carrier\'s 401, such as "acme.example"'
+        )
+    if not re.fullmatch(r'[^"\\\x00-\x1f\x7f]{1,255}', text):
+        raise ValueError("is not a realm; write the one in the carrier's 401, such as acme.example")
+    return text
+
+
 def off_is_none(given: object) -> object:
     """`off` means None."""
     return None if given in ("off", False) else given
@@ -117,7 +134,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 NumberPattern = Annotated[str, AfterValidator(check_pattern)]
 HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
-TrunkHost = Annotated[Address, PlainValidator(_trunk_host), WithJsonSchema({"type": "string"})]
+TrunkHost = Annotated[Host, PlainValidator(_trunk_host), WithJsonSchema({"type": "string"})]
 HoursText = Annotated[Hours, PlainValidator(_hours), WithJsonSchema({"type": "string"})]
 Params = Mapping[str, object]
 Language = Annotated[str, AfterValidator(_language)]

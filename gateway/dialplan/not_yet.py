@@ -38,8 +38,6 @@ class NotYet:
 
 NOT_YET: tuple[NotYet, ...] = (
     NotYet("trunks.*.transport", "TLS", only=("tls",), instead="write udp or tcp"),
-    NotYet("trunks.*.auth", "registration and credentials"),
-    NotYet("trunks.*.register", "registration and credentials", fine=(False,), instead="write false or remove it"),
     NotYet("trunks.*.inbound_auth", "callers who authenticate"),
     NotYet("trunks.*.caller_id", "outbound calls"),
     NotYet("trunks.*.show_in", "outbound calls"),
@@ -53,8 +51,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("trunks.*.extensions", "outbound calls", fine=(False,), instead="write false or remove it"),
     NotYet("trunks.*.accept_refer", "REFER", fine=(False,), instead="write false or remove it"),
     NotYet("trunks.*.limits", "limits of trunks"),
-    NotYet("trunks.*.session_timer", "session timers"),
-    NotYet("trunks.*.options_interval", "OPTIONS qualify"),
     NotYet("channels.*.bot.type", "streaming bots", only=("stream",), instead="write webhook or builtin"),
     NotYet("channels.*.voice.tts", "other TTS engines", only=("piper", "openai"), instead="write espeak"),
     NotYet("channels.*.voice.asr", "speech recognition", only=("whisper", "openai"), instead="write none"),

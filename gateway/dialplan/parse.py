@@ -214,8 +214,8 @@ def _same_networks(plan: Dialplan, document: Document) -> Iterator[Problem]:
     seen: list[tuple[str, Trunk]] = []
     for name, trunk in plan.trunks.items():
         for other_name, other in seen:
-            same = sorted(str(network) for network in set(trunk.networks) & set(other.networks))
-            if not same or trunk.transport != other.transport or _told_apart_by_port(trunk, other):
+            same = sorted(_whence(trunk) & _whence(other))
+            if not same or trunk.transport != other.transport or _told_apart(trunk, other):
                 continue
             path: KeyPath = ("trunks", name, "allow" if trunk.allow is not None else "host")
             message = f'{same[0]} belongs to trunk "{other_name}" already; a call from there would have two trunks'
@@ -223,8 +223,15 @@ def _same_networks(plan: Dialplan, document: Document) -> Iterator[Problem]:
         seen.append((name, trunk))
 
 
-def _told_apart_by_port(trunk: Trunk, other: Trunk) -> bool:
-    return trunk.transport == "udp" and trunk.host.ip == other.host.ip and trunk.host.port != other.host.port
+def _whence(trunk: Trunk) -> set[str]:
+    return {str(network) for network in trunk.networks} or {trunk.host.name}
+
+
+def _told_apart(trunk: Trunk, other: Trunk) -> bool:
+    """By the user that each registers, or by the port that each host sends from."""
+    if trunk.contact_user and other.contact_user:
+        return trunk.contact_user != other.contact_user
+    return trunk.transport == "udp" and trunk.host.name == other.host.name and trunk.host.port != other.host.port
 
 
 def _unreachable(plan: Dialplan, document: Document) -> Iterator[Problem]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
+from types import MappingProxyType
+from typing import Final
 
+from gateway.dialplan.addresses import SIP_PORT, AnyAddress, AnyNetwork
 from gateway.dialplan.numbers import forms, matches_any
-from gateway.dialplan.schema import Dialplan, Route, Target
+from gateway.dialplan.schema import Dialplan, Route, Target, Trunk
+
+NOTHING_RESOLVED: Final[Mapping[str, Sequence[AnyAddress]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,29 +130,42 @@ def _shown(texts: tuple[str, ...]) -> str:
     return f'"{texts[0]}"' + (f" ({texts[1]})" if len(texts) > 1 else "")
 
 
-def trunk_of(plan: Dialplan, source_ip: str, transport: str, port: int) -> str | None:
-    """The trunk that a call from this source belongs to, or None for a stranger.
+Resolved = Mapping[str, Sequence[AnyAddress]]
+"""The addresses that the hosts of trunks have now, by the trunk's name."""
+
+
+def networks_of(name: str, trunk: Trunk, resolved: Resolved) -> tuple[AnyNetwork, ...]:
+    """Whence this trunk's calls come: what the plan says, or the addresses of its host as they are now."""
+    return trunk.networks or tuple(ip_network(address) for address in resolved.get(name, ()))
+
+
+def trunk_of(
+    plan: Dialplan, source_ip: str, transport: str, port: int, user: str = "", resolved: Resolved = NOTHING_RESOLVED
+) -> str | None:
+    """The trunk that a call from this source belongs to, or None for a stranger. `user` is that of the Request-URI.
 
     A trunk takes calls over its own transport; a UDP trunk takes TCP too, as its peer must use it for requests over
-    1,300 bytes (RFC 3261 §18.1.1). Of the trunks whose networks (`allow`, or `host` alone) hold the address, the one
-    with the most specific network wins, then one of the same transport. Two trunks may share a network and a transport
-    only over UDP and with hosts at different ports of one address; then the one whose host has the source's `port`
-    wins, else the first in file order. (Any other sharing is an error of the plan.) An IPv4 address mapped into IPv6
-    (RFC 4291 §2.5.5.2) is the IPv4 address. Raises ValueError when `source_ip` is not an address.
+    1,300 bytes (RFC 3261 §18.1.1). Of the trunks whose networks (`allow`, or `host` alone) hold the address, one that
+    registered this `user` wins, then one with the most specific network, then one of the same transport. Two trunks may
+    share a network and a transport only if they register different users, or over UDP with hosts at different ports of
+    one address; then the one whose host has the source's `port` wins, else the first in file order. (Any other sharing
+    is an error of the plan.) An IPv4 address mapped into IPv6 (RFC 4291 §2.5.5.2) is the IPv4 address. Raises
+    ValueError when `source_ip` is not an address.
     """
     address = ip_address(source_ip.split("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     transport = transport.lower()
-    best: tuple[int, bool, bool] | None = None
+    best: tuple[bool, int, bool, bool] | None = None
     winner: str | None = None
     for name, trunk in plan.trunks.items():
         same = trunk.transport == transport
         if not same and (trunk.transport, transport) != ("udp", "tcp"):
             continue
-        from_host = trunk.host.ip == str(address) and trunk.host.port == port
-        for network in trunk.networks:
-            rank = (network.prefixlen, same, from_host)
+        from_host = trunk.host.ip == address and (trunk.host.port or SIP_PORT) == port
+        asked_for = bool(user) and trunk.contact_user == user
+        for network in networks_of(name, trunk, resolved):
+            rank = (asked_for, network.prefixlen, same, from_host)
             if address in network and (best is None or rank > best):
                 best, winner = rank, name
     return winner

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from gateway.dialplan.addresses import AnyNetwork, Network
 from gateway.dialplan.base import (
@@ -27,8 +27,10 @@ from gateway.dialplan.base import (
     Text,
     TrunkHost,
     WebUrl,
+    exact_realm,
     kind,
     off_is_none,
+    user_name,
 )
 from gateway.dialplan.people import Agent, Contact, Destinations, PostSession, Queue, Webhook
 from gateway.dialplan.problems import KeyPath, Place
@@ -39,11 +41,14 @@ Codec = Literal["PCMU", "PCMA", "G722", "opus", "G729"]
 
 
 class DigestAuth(Model):
-    """Credentials for one exact realm (RFC 8760)."""
+    """Credentials for one exact realm (RFC 3261 §22): a challenge of any other realm is not answered."""
 
-    username: str
-    realm: str
+    username: Annotated[str, AfterValidator(user_name)]
+    """the user name that the carrier gave you"""
+    realm: Annotated[str, AfterValidator(exact_realm)]
+    """the realm of its challenges, exactly as it writes it"""
     password: Secret
+    """{env: NAME} or {file: path}"""
 
 
 class CallerId(Model):
@@ -73,15 +78,16 @@ class Trunk(Model):
     """A carrier connection: where calls to it go, and who may send us calls for it."""
 
     host: TrunkHost
-    """the carrier's address: an IP address, with `:port` if it is not 5060"""
+    """the carrier's host name or IP address; with `:port`, or without and then SRV records say (RFC 3263), else 5060"""
     transport: Literal["udp", "tcp", "tls"] = "udp"
     """Transport of calls in both directions; a UDP trunk's calls may come over TCP too (RFC 3261 §18.1.1)."""
     auth: DigestAuth | None = None
+    """What we answer its challenges with, for one exact realm."""
     register_: bool = Field(False, alias="register")
-    """Whether we register with it. false: an IP trunk."""
+    """Whether we register with it, as `auth.username` at `host`. false: an IP trunk."""
     inbound_auth: DigestAuth | None = None
     allow: Annotated[tuple[Network, ...], Field(min_length=1)] | None = None
-    """Networks that may send us calls for this trunk. Default: the address of `host` alone."""
+    """Networks that may send us calls for this trunk. Default: the addresses of `host` alone."""
     region: Region | None = None
     """Country (ISO 3166) whose national numbers this trunk sends, such as `US`. Default: numbers carry their own."""
     caller_id: Annotated[
@@ -102,13 +108,33 @@ class Trunk(Model):
     extensions: bool = False
     accept_refer: bool = False
     limits: TrunkLimits | None = None
-    session_timer: int | None = Field(None, ge=90)  # RFC 4028 §5
-    options_interval: int | None = Field(None, ge=5)
+    session_timer: int | None = Field(None, ge=90, le=86_400)  # RFC 4028 §5
+    """Seconds after which a session that nobody refreshes is over (RFC 4028). Default: only if the peer asks for it."""
+    options_interval: int | None = Field(None, ge=5, le=3600)
+    """Seconds between OPTIONS to the carrier, which tell whether it is up. Default: it is not asked."""
 
     @property
     def networks(self) -> tuple[AnyNetwork, ...]:
-        """The networks that calls of this trunk come from: `allow`, or the host alone."""
-        return self.allow if self.allow is not None else (ip_network(self.host.ip),)
+        """The networks that calls of this trunk come from, as the plan says: `allow`, or the host if it is an address.
+
+        Without both they are the addresses that the host's name has now, which the plan does not know.
+        """
+        if self.allow is not None:
+            return self.allow
+        return (ip_network(self.host.ip),) if self.host.ip is not None else ()
+
+    @property
+    def contact_user(self) -> str:
+        """The user part of the Contact that we register, to which its calls then come; "" for an IP trunk."""
+        return self.auth.username if self.register_ and self.auth is not None else ""
+
+    @model_validator(mode="after")
+    def _registers_as_somebody(self) -> Self:
+        if self.register_ and self.auth is None:
+            raise ValueError(
+                "has register: true but no auth; write auth: {username: …, realm: …, password: {env: NAME}}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _codecs_once(self) -> Self:

@@ -31,6 +31,10 @@ Admitted: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
 """Networks, each with the transports ("udp", "tcp", "tls") over which it is heard."""
 
 
+Select: TypeAlias = Callable[[str, str], int]
+"""Gives PJSUA's number of the account that a request outside of any dialog is for, from its text and source."""
+
+
 @dataclass(frozen=True, slots=True)
 class SipSettings:
     """What the endpoint is told at the start. A port of 0 is any free one, None is no such transport."""
@@ -97,6 +101,17 @@ class _Complaints(pj.LogWriter):  # type: ignore[misc]
             pass
 
 
+class _Library(pj.Endpoint):  # type: ignore[misc]
+    """PJSUA's own endpoint, with a say in which account a request is for."""
+
+    select: Select | None = None
+
+    @callback
+    def onSelectAccount(self, prm: Any) -> None:
+        if self.select is not None:
+            prm.accountIndex = self.select(prm.rdata.wholeMsg, prm.rdata.srcAddress)
+
+
 class Endpoint:
     """Start it, hand it work with `submit` or `run`, stop it. One per process at a time: PJSIP has global state."""
 
@@ -112,6 +127,8 @@ class Endpoint:
         self.bury = self.thread.bury
         self._pj: Any = None
         self._gate: Any = None
+        self.select: Select | None = None
+        """Asked for each request that may begin a dialog, in the PJSIP thread."""
         self._farewells: list[tuple[Callable[[], object], Callable[[], bool], Callable[[], object]]] = []
 
     async def start(self) -> None:
@@ -164,7 +181,7 @@ class Endpoint:
     def _set_up(self) -> tuple[int, Callable[[], object]]:
         if not _the_only_one.acquire(blocking=False):  # a second constructor would abort the process
             raise RuntimeError("one PJSIP endpoint per process at a time")
-        self._pj = pj.Endpoint()  # no local name for it: the traceback of a failed start would keep it alive
+        self._pj = _Library()  # no local name for it: the traceback of a failed start would keep it alive
         self._pj.libCreate()
         pj.tuneEndpoint()
         self._pj.libInit(self._config())
@@ -174,7 +191,11 @@ class Endpoint:
         self._pj.libStart()
         self._pj.audDevManager().setNullDev()  # its clock thread drives the bridge
         self._rank_codecs()
+        self._pj.select = self._select
         return pj.sipPollFd(), functools.partial(self._pj.libHandleEvents, 0)
+
+    def _select(self, text: str, source: str) -> int:
+        return self.select(text, source) if self.select is not None else 0
 
     def _stand_guard(self) -> None:
         if self.settings.admit is None:
@@ -254,6 +275,7 @@ class Endpoint:
             self._quietly(release)
         self.thread.turn(0.0)
         self.thread.turn(0.0)
+        self._pj.select = None
         gc.collect()  # pj objects that are left must die before the library, in this thread
         if self._gate is not None:
             self._quietly(self._gate.remove)

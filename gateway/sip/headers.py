@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from gateway.calls.causes import ReasonHeader, parse_reason
 from gateway.calls.model import JsonObject
 
+_REALM: Final = re.compile(r'\brealm\s*=\s*"([^"]*)"', re.IGNORECASE)
 _MOST_HEADERS: Final = 200
 _LONGEST_VALUE: Final = 8192
 _MOST_REASONS: Final = 8
@@ -170,6 +171,13 @@ def parse_user_to_user(value: str) -> JsonObject | None:
         if key.strip().lower() in ("encoding", "purpose", "content", "pd"):
             found[key.strip().lower()] = setting.strip().strip('"')
     return found
+
+
+def auth_realms(message: Message) -> tuple[str, ...]:
+    """The realms of all digest challenges of a 401 or 407 (RFC 3261 §22)."""
+    challenges = [*message.values("www-authenticate"), *message.values("proxy-authenticate")]
+    found = (_REALM.search(challenge) for challenge in challenges)
+    return tuple(realm[1][:255] for realm in found if realm is not None)
 
 
 def reasons(message: Message) -> list[ReasonHeader]:

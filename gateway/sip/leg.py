@@ -51,6 +51,7 @@ class Leg(pj.Call):  # type: ignore[misc]
 
     def __init__(self, account: Any, call_id: int, leg_id: LegId, trunk: TrunkSpec | None, host: LegHost) -> None:
         super().__init__(account, call_id)
+        self.account = account
         self.leg_id = leg_id
         self.trunk = trunk or TrunkSpec("")
         self.look_at_offer = False

@@ -1,8 +1,8 @@
-"""The engine's Legs port on PJSIP: one account for all IP trunks, INVITEs in, orders to legs; made by app.py."""
+"""The engine's Legs port on PJSIP: INVITEs in, orders to legs; made by app.py."""
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import pjsua2 as pj
 
@@ -11,8 +11,9 @@ from gateway.calls.causes import Cause
 from gateway.calls.events import DigitsSent, LegEvent, LegOffered
 from gateway.calls.model import LegId
 from gateway.engine.ports import LegSink, VoiceSink
-from gateway.sip.endpoint import Admitted, Endpoint, callback, reason_of
-from gateway.sip.headers import MessageError, parse_message
+from gateway.sip.accounts import Accounts, TrunkAccount
+from gateway.sip.endpoint import Admitted, Endpoint, reason_of
+from gateway.sip.headers import Message, MessageError, parse_message, user_of
 from gateway.sip.leg import Headers, Leg
 from gateway.sip.media import SipBridge
 from gateway.sip.sdp import may_hold
@@ -30,15 +31,25 @@ class SipLegs:
     """`Legs`. It starts and stops the endpoint and the bridge, as all three have one life."""
 
     def __init__(
-        self, endpoint: Endpoint, bridge: SipBridge, trunks: TrunkLookup, new_leg_id: Callable[[], LegId]
+        self,
+        endpoint: Endpoint,
+        bridge: SipBridge,
+        accounts: Accounts,
+        specs: Sequence[TrunkSpec],
+        trunks: TrunkLookup,
+        new_leg_id: Callable[[], LegId],
     ) -> None:
         self._endpoint = endpoint
         self._bridge = bridge
+        self._accounts = accounts
+        self._specs = tuple(specs)
         self._trunks = trunks
         self._new_leg_id = new_leg_id
         self._sink: LegSink = lambda event: None
         self._legs: dict[LegId, Leg] = {}
-        self._account: _Account | None = None
+        self._opened = False
+        self._asked: tuple[str, Message, TrunkAccount] | None = None
+        """The INVITE for which PJSUA was told an account last; it comes back within the same turn."""
         self._watched: list[LegId] = []
         self._watch_slice = 0
         self._last_end = 0.0
@@ -86,9 +97,9 @@ class SipLegs:
         """DTMF as the trunk wants it."""
         self._endpoint.submit(self._send_digits, leg_id, digits, duration_ms)
 
-    def replace_trunks(self, trunks: TrunkLookup, admit: Admitted) -> None:
+    def replace_trunks(self, specs: Sequence[TrunkSpec], trunks: TrunkLookup, admit: Admitted) -> None:
         """From now on these trunks, and the networks of their peers; live calls are not touched."""
-        self._endpoint.submit(self._replace_trunks, trunks, admit)
+        self._endpoint.submit(self._replace_trunks, specs, trunks, admit)
 
     def counts(self) -> dict[str, int]:
         """What is held, for tests and metrics."""
@@ -102,45 +113,66 @@ class SipLegs:
 
     def gone(self, leg: Leg) -> None:
         """Of LegHost."""
-        self._legs.pop(leg.leg_id, None)
+        if self._legs.pop(leg.leg_id, None) is not None:
+            self._accounts.left(leg.account)
         self._bridge.mixer.leg_gone(leg.leg_id)
         self._endpoint.bury(leg)
         self._last_end = time.monotonic()
 
-    def incoming(self, call_id: int, text: str, source: str) -> None:
+    def _select(self, text: str, source: str) -> int:
+        """The account of an INVITE's trunk; PJSUA makes its call with that one, and tells us there."""
+        self._asked = None
+        invite = self._parsed(text)
+        trunk = self._trunk_of(source, invite) if invite is not None else None
+        account = self._accounts.of(trunk or "")
+        if account is None:
+            return 0
+        if trunk is not None and invite is not None:
+            self._asked = (text, invite, account)
+        return int(account.getId())
+
+    def _incoming(self, account: TrunkAccount, call_id: int, text: str, source: str) -> None:
         """An INVITE outside of any dialog. A Leg must be made in any case, else PJSUA answers 500."""
-        try:
-            invite = parse_message(text[:_LONGEST_INVITE])
-        except MessageError:
-            invite = None
-        trunk = self._trunk_of(source, invite.transport) if invite else None
-        leg = Leg(self._account, call_id, self._new_leg_id(), trunk, self)
-        if invite is None or trunk is None:
+        asked, self._asked = self._asked, None
+        known = asked is not None and asked[0] == text and asked[2] is account
+        leg = Leg(account, call_id, self._new_leg_id(), account.spec if known else None, self)
+        if asked is None or not known:
             self._turn_away(leg)
             return
-        leg.look_at_offer = may_hold(invite.body)
+        account.calls += 1
+        leg.look_at_offer = may_hold(asked[1].body)
         self._legs[leg.leg_id] = leg
-        self.emit(LegOffered(leg.leg_id, caller_of(invite, trunk)))
+        self.emit(LegOffered(leg.leg_id, caller_of(asked[1], account.spec)))
+
+    @staticmethod
+    def _parsed(text: str) -> Message | None:
+        try:
+            return parse_message(text[:_LONGEST_INVITE])
+        except MessageError:
+            return None
 
     def _turn_away(self, leg: Leg) -> None:
         """An INVITE that the gatekeeper let pass and that still has no trunk: unreadable, or another plan."""
         leg.release(causes.of_status(403, causes.Result.GATEWAY), status=403)
 
-    def _trunk_of(self, source: str, transport: str) -> TrunkSpec | None:
+    def _trunk_of(self, source: str, invite: Message) -> str | None:
         host, _, port = source.rpartition(":")
         try:
-            return self._trunks(host.strip("[]"), transport, int(port))
+            return self._trunks(host.strip("[]"), invite.transport, int(port), user_of(invite.request_uri))
         except Exception:  # the look-up is not ours; a stranger is the safe answer
             log.exception("legs.lookup_failed", source=source)
             return None
 
-    def _replace_trunks(self, trunks: TrunkLookup, admit: Admitted) -> None:
+    def _replace_trunks(self, specs: Sequence[TrunkSpec], trunks: TrunkLookup, admit: Admitted) -> None:
+        self._accounts.apply(specs)
         self._trunks = trunks
         self._endpoint.admit(admit)
 
     def _open(self) -> None:
-        self._account = _Account(self)
-        self._account.create(self._endpoint.account("sip:switchhook@localhost"), True)
+        self._accounts.open(self._incoming)
+        self._accounts.apply(self._specs)
+        self._endpoint.select = self._select
+        self._opened = True
         self._watch()
 
     def _with(self, leg_id: LegId, order: Callable[..., object], *args: object) -> None:
@@ -162,7 +194,7 @@ class SipLegs:
 
     def _watch(self) -> None:
         """Look at a part of the legs at a time, so that no round is long; each is seen every few seconds."""
-        if self._account is None:
+        if not self._opened:
             return
         self._endpoint.later(_WATCH_EVERY / _WATCH_SLICES, self._watch)
         if self._watch_slice == 0:
@@ -180,29 +212,14 @@ class SipLegs:
     def _hang_up_all(self) -> None:
         for leg in list(self._legs.values()):
             leg.release(causes.DRAINED)
+        self._accounts.take_back()
 
     def _all_gone(self) -> bool:
         # PJSUA tells the end before the peer has confirmed the BYE: give the answers a moment.
-        return not self._legs and time.monotonic() - self._last_end > 0.2
+        return not self._legs and self._accounts.settled() and time.monotonic() - self._last_end > 0.2
 
     def _release(self) -> None:
+        self._opened = False
+        self._endpoint.select = None
         self._bridge.mixer.close()
-        if self._account is not None:
-            self._account.shutdown()
-            self._account = None
-
-
-class _Account(pj.Account):  # type: ignore[misc]
-    """Takes the INVITEs of all IP trunks: they differ in nothing that PJSUA keeps per account."""
-
-    def __init__(self, legs: SipLegs) -> None:
-        super().__init__()
-        self._legs = legs
-
-    @callback
-    def onIncomingCall(self, prm: Any) -> None:
-        self._legs.incoming(prm.callId, prm.rdata.wholeMsg, prm.rdata.srcAddress)
-
-    @callback
-    def onIncomingSubscribe(self, prm: Any) -> None:
-        prm.code, prm.reason = pj.PJSIP_SC_METHOD_NOT_ALLOWED, "Method Not Allowed"
+        self._accounts.close()

@@ -1,16 +1,18 @@
 """What the SIP adapter knows of a trunk, and how an INVITE becomes a Caller; used by legs.py, made by app.py."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Final, TypeAlias
 
 from gateway.calls.model import Caller, JsonObject
+from gateway.dialplan.addresses import Host
 from gateway.sip.headers import Message, parse_name_addr, parse_user_to_user, split_values, user_of
 
 _MOST_TO_BOT: Final = 64
 _MOST_UUI: Final = 8
+LOCALHOST: Final = Host("localhost")
 
 
 class DtmfMode(StrEnum):
@@ -22,6 +24,15 @@ class DtmfMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """What challenges of one exact realm are answered with (RFC 3261 §22)."""
+
+    username: str
+    realm: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class TrunkSpec:
     """The settings of one trunk that matter here. `to_bot` are fnmatch patterns of header names."""
 
@@ -29,10 +40,32 @@ class TrunkSpec:
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     dtmf: DtmfMode = DtmfMode.AUTO
     to_bot: tuple[str, ...] = ()
+    host: Host = LOCALHOST
+    transport: str = "udp"
+    credentials: Credentials | None = None
+    registers: bool = False
+    session_timer_s: int | None = None
+    options_interval_s: int | None = None
+
+    @property
+    def user(self) -> str:
+        """Who we are to this trunk."""
+        return self.credentials.username if self.credentials is not None else "switchhook"
+
+    @property
+    def host_in_uri(self) -> str:
+        """Its host, as it stands in a URI."""
+        return f"[{self.host.name}]" if ":" in self.host.name else self.host.name
+
+    @property
+    def authority(self) -> str:
+        """Its host and port, as they stand in a URI (RFC 3986 §3.2)."""
+        return self.host_in_uri if self.host.port is None else f"{self.host_in_uri}:{self.host.port}"
 
 
-TrunkLookup: TypeAlias = Callable[[str, str, int], TrunkSpec | None]
-"""The trunk that calls from (address, transport, port) belong to; None for a stranger. Called in the PJSIP thread."""
+TrunkLookup: TypeAlias = Callable[[str, str, int, str], str | None]
+"""The trunk that an INVITE from (address, transport, port) to a Request-URI with this user belongs to; None for a
+stranger. Called in the PJSIP thread."""
 
 
 def caller_of(invite: Message, trunk: TrunkSpec) -> Caller:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from gateway.api.control import NotNow, Registration, Reloaded, TrunkState, TrunkStatus
+from gateway.api.control import NotNow, Reloaded, TrunkStatus
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.errors import BotError
 from gateway.calls.model import Call, Caller, CallId, ChannelPolicy, Leg, LegId, Role
@@ -13,6 +13,7 @@ from gateway.calls.replies import BotResponse
 from gateway.calls.states import CallState, LegState
 from gateway.dialplan.parse import load_text
 from gateway.dialplan.routing import Decision, inbound
+from gateway.engine.trunks import Registration, TrunkHealth, TrunkState
 
 PLAN = """\
 trunks:
@@ -84,7 +85,7 @@ class MemoryControl:
     def trunks(self) -> Sequence[TrunkStatus]:
         return [
             TrunkStatus(
-                name, str(trunk.host), trunk.transport, TrunkState.UP, Registration.NONE, 1.8e9,
+                name, str(trunk.host), trunk.transport, TrunkHealth(TrunkState.UP, Registration.NONE, 1.8e9),
                 calls=sum(call.caller.trunk == name for call in self.calls.values()),
             )
             for name, trunk in self.plan.trunks.items()

@@ -2,19 +2,18 @@
 has a gateway of its own."""
 
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 from tests.caller import Caller
-from tests.gateway_process import ROOT, GatewayProcess
+from tests.gateway_process import GatewayProcess
+from tests.operators import Operator, operator_of, switchhook
 
 PLAN = """
 trunks: {carrier: {host: 127.0.0.2, allow: [127.0.0.2/32]}}
@@ -27,50 +26,6 @@ routes:
   - {to: "200", channel: ringing}
   - {to: "300", channel: other}
 """
-
-
-class Operator:
-    """Somebody with a key."""
-
-    def __init__(self, gateway: GatewayProcess, key: str) -> None:
-        self._url, self.headers = gateway.api, {"Authorization": f"Bearer {key}"}
-
-    async def asks(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        async with (
-            aiohttp.ClientSession(headers=self.headers) as session,
-            session.request(method, self._url + path, json=body) as answer,
-        ):
-            text = await answer.text()
-            return answer.status, json.loads(text) if text else None
-
-    async def call(self) -> dict[str, Any]:
-        """The one live call."""
-        _, told = await self.asks("GET", "/v1/calls")
-        (call,) = told["items"]
-        return call
-
-    async def cdrs(self) -> list[dict[str, Any]]:
-        _, told = await self.asks("GET", "/v1/cdrs")
-        return told["items"]
-
-
-async def switchhook(folder: Path, *words: str) -> str:
-    """What the command prints; it must succeed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", *words, "--dialplans", str(folder / "plan.yaml")),
-        cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "SWITCHHOOK_MEDIA__FOLDER": str(ROOT / "media")},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, complaints = await process.communicate()
-    assert process.returncode == 0, complaints.decode()
-    return out.decode().strip()
-
-
-async def operator_of(gateway: GatewayProcess, folder: Path, *more: str) -> Operator:
-    scopes = ("--scope", "calls:read", "--scope", "calls:control", "--scope", "bot:reply", "--scope", "admin")
-    return Operator(gateway, await switchhook(folder, "keys", "add", "-".join(("key", *more)), *scopes, *more))
 
 
 @pytest_asyncio.fixture

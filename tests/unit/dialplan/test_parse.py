@@ -44,10 +44,31 @@ def route(keys: str) -> str:
 # ── plans that are right ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_trunk_that_registers() -> None:
+    auth = "auth: {username: gw, realm: acme.example, password: {env: P}}"
+    plan = load_text(
+        f"trunks:\n  acme: {{host: Sip.Acme.Example, {auth}, register: true, options_interval: 30}}", {"P": "x"}
+    )
+    acme = plan.trunks["acme"]
+    assert (acme.host.name, acme.host.port, acme.host.ip, acme.networks) == ("sip.acme.example", None, None, ())
+    assert (acme.contact_user, acme.auth and acme.auth.password.reveal()) == ("gw", "x")
+
+
+@pytest.mark.parametrize("other", ["sip.acme.example:5070", "sip.acme.example"])
+def test_two_trunks_at_one_name_are_told_apart_by_port_or_by_user(other: str) -> None:
+    first = (
+        "trunks:\n  a: {host: sip.acme.example, auth: {username: a, realm: r, password: {env: P}}, register: true}\n"
+    )
+    second = f"  b: {{host: '{other}', auth: {{username: b, realm: r, password: {{env: P}}}}, register: true}}\n"
+    assert list(load_text(first + second, {"P": "x"}).trunks) == ["a", "b"]
+    alone = first.replace("username: a", "username: b")
+    assert "sip.acme.example belongs to trunk" in complaints(alone + second, P="x")[0]
+
+
 def test_a_small_plan_has_the_defaults_of_the_design() -> None:
     plan = load_text(TRUNK + CHANNEL + 'routes: [{to: "*", channel: reception}]')
     acme, reception = plan.trunks["acme"], plan.channels["reception"]
-    assert str(acme.host) == "203.0.113.5:5060"
+    assert (str(acme.host), acme.host.port) == ("203.0.113.5", None)
     assert [str(network) for network in acme.networks] == ["203.0.113.5/32"]
     assert (acme.transport, acme.dtmf, acme.codecs, acme.headers.to_bot) == ("udp", "auto", ("PCMU", "PCMA"), ())
     assert reception.bot == BuiltinBot(type="builtin", name="reception")
@@ -177,14 +198,30 @@ MISTAKES = [
         "3: channels.reception.bot.url: holds a user name or password; remove it, requests are signed with `secret`",
     ),
     (
-        "trunks: {acme: {host: sip.acme.example}}",
-        "1: trunks.acme.host: trunks by IP address only for now: write the address, such as 203.0.113.5",
+        "trunks: {acme: {host: sip_acme.example}}",
+        "1: trunks.acme.host: is neither a host name nor an IP address; write one like sip.acme.example or "
+        "203.0.113.5, with :port if need be",
     ),
     (trunk("transport: tls"), "4: trunks.acme.transport: is not available yet; write udp or tcp"),
     (trunk("transport: upd"), '4: trunks.acme.transport: "upd" is not known; did you mean "udp"?'),
     (trunk("srtp: required"), "4: trunks.acme.srtp: is not available yet; write off or remove it"),
-    (trunk("auth: {username: gw}"), "4: trunks.acme.auth: is not available yet; remove it"),
-    (trunk("register: yes"), "4: trunks.acme.register: is not available yet; write false or remove it"),
+    (
+        trunk('auth: {username: gw, realm: "*", password: {file: /dev/null}}'),
+        '4: trunks.acme.auth.realm: "*" would answer any challenger; write the realm of the carrier\'s 401, such as '
+        '"acme.example"',
+    ),
+    (
+        trunk('auth: {username: "g w", realm: acme.example, password: {file: /dev/null}}'),
+        '4: trunks.acme.auth.username: "g w" cannot stand in a SIP URI; write the user name that the carrier gave you',
+    ),
+    (
+        trunk("register: true"),
+        "2: trunks.acme: has register: true but no auth; write auth: {username: …, realm: …, password: {env: NAME}}",
+    ),
+    (
+        trunk("inbound_auth: {username: gw, realm: acme.example, password: {file: /dev/null}}"),
+        "4: trunks.acme.inbound_auth: is not available yet; remove it",
+    ),
     (
         trunk("allow: [203.0.113.5/24]"),
         "4: trunks.acme.allow[0]: the address has bits beyond its mask; write 203.0.113.0/24",

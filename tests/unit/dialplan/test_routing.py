@@ -175,3 +175,23 @@ def test_a_trunk_is_found_exactly_when_a_network_holds_the_address(nets: list[st
         (network,) = plan.trunks[found].networks
         assert network.prefixlen == max(net.prefixlen for net in holding)
         assert address in network
+
+
+AUTH = {"realm": "r", "password": {"env": "P"}}
+
+
+def test_a_registered_user_tells_trunks_of_one_carrier_apart() -> None:
+    plan = Dialplan.model_validate(
+        {
+            "trunks": {
+                name: {"host": "sip.acme.example", "auth": {"username": name, **AUTH}, "register": True}
+                for name in ("ann", "bob")
+            }
+        }
+    )
+    resolved = {name: (ip_address("192.0.2.7"),) for name in ("ann", "bob")}
+    assert trunk_of(plan, "192.0.2.7", "udp", 5060, "bob", resolved) == "bob"
+    assert trunk_of(plan, "192.0.2.7", "udp", 5060, "ann", resolved) == "ann"
+    assert trunk_of(plan, "192.0.2.7", "udp", 5060, "+12125550100", resolved) == "ann"
+    assert trunk_of(plan, "192.0.2.7", "udp", 5060, "bob") is None, "nobody knows the host's address"
+    assert trunk_of(plan, "192.0.2.8", "udp", 5060, "bob", resolved) is None

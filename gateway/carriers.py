@@ -1,0 +1,55 @@
+"""A plan's trunks as the SIP adapter needs them: their specs, who is let in, which trunk a call is of; for app.py."""
+
+from functools import lru_cache
+
+from gateway.dialplan.routing import Resolved, networks_of, trunk_of
+from gateway.dialplan.schema import Dialplan, DigestAuth, Trunk
+from gateway.sip.endpoint import Admitted
+from gateway.sip.trunk import Credentials, DtmfMode, TrunkLookup, TrunkSpec
+
+_HEARD_OVER = {"udp": ("udp", "tcp"), "tcp": ("tcp",), "tls": ("tls",)}
+"""A UDP trunk is heard over TCP too (`routing.trunk_of` says why)."""
+
+
+def specs(plan: Dialplan) -> tuple[TrunkSpec, ...]:
+    """All trunks, in the plan's order."""
+    return tuple(_spec(name, trunk) for name, trunk in plan.trunks.items())
+
+
+def admitted(plan: Dialplan, resolved: Resolved) -> Admitted:
+    """Whose requests are heard, over which transports."""
+    return tuple(
+        (str(network), _HEARD_OVER[trunk.transport])
+        for name, trunk in plan.trunks.items()
+        for network in networks_of(name, trunk, resolved)
+    )
+
+
+def trunk_lookup(plan: Dialplan, resolved: Resolved) -> TrunkLookup:
+    """Which trunk a call is of, by where it comes from."""
+
+    @lru_cache(maxsize=4096)  # a carrier calls from few addresses, many times a second
+    def lookup(address: str, transport: str, port: int, user: str) -> str | None:
+        return trunk_of(plan, address, transport, port, user, resolved)
+
+    users = {trunk.contact_user for trunk in plan.trunks.values() if trunk.contact_user}
+    return lambda address, transport, port, user: lookup(address, transport, port, user if user in users else "")
+
+
+def _spec(name: str, trunk: Trunk) -> TrunkSpec:
+    return TrunkSpec(
+        name,
+        trunk.codecs,
+        DtmfMode(trunk.dtmf),
+        trunk.headers.to_bot,
+        trunk.host,
+        trunk.transport,
+        _credentials(trunk.auth),
+        trunk.register_,
+        trunk.session_timer,
+        trunk.options_interval,
+    )
+
+
+def _credentials(auth: DigestAuth | None) -> Credentials | None:
+    return Credentials(auth.username, auth.realm, auth.password.reveal()) if auth is not None else None

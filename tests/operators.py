@@ -1,0 +1,67 @@
+"""Somebody with a key of the gateway's API, and the `switchhook` command as its users run it; for tests/sip."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import aiohttp
+
+from tests.gateway_process import ROOT, GatewayProcess
+
+
+class Operator:
+    """Somebody with a key."""
+
+    def __init__(self, gateway: GatewayProcess, key: str) -> None:
+        self._url, self.headers = gateway.api, {"Authorization": f"Bearer {key}"}
+
+    async def asks(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """The status and the JSON of the answer."""
+        async with (
+            aiohttp.ClientSession(headers=self.headers) as session,
+            session.request(method, self._url + path, json=body) as answer,
+        ):
+            text = await answer.text()
+            return answer.status, json.loads(text) if text else None
+
+    async def call(self) -> dict[str, Any]:
+        """The one live call."""
+        _, told = await self.asks("GET", "/v1/calls")
+        (call,) = told["items"]
+        return call
+
+    async def cdrs(self) -> list[dict[str, Any]]:
+        """All of them, the newest first."""
+        _, told = await self.asks("GET", "/v1/cdrs")
+        return list(told["items"])
+
+    async def trunk(self, name: str) -> dict[str, Any]:
+        """A trunk as the API shows it."""
+        _, told = await self.asks("GET", "/v1/trunks")
+        return next(item for item in told["items"] if item["name"] == name)
+
+
+async def switchhook(folder: Path, *words: str, env: Mapping[str, str] = MappingProxyType({})) -> str:
+    """What the command prints, in the folder of a GatewayProcess; it must succeed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", *words, "--dialplans", str(folder / "plan.yaml")),
+        cwd=folder,
+        env={**env, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "SWITCHHOOK_MEDIA__FOLDER": str(ROOT / "media")},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, complaints = await process.communicate()
+    assert process.returncode == 0, complaints.decode()
+    return out.decode().strip()
+
+
+async def operator_of(gateway: GatewayProcess, folder: Path, *more: str) -> Operator:
+    """One who may do everything, or with `more` (`--channel`, `echo`) less."""
+    scopes = ("--scope", "calls:read", "--scope", "calls:control", "--scope", "bot:reply", "--scope", "admin")
+    return Operator(
+        gateway, await switchhook(folder, "keys", "add", "-".join(("key", *more)), *scopes, *more, env=gateway.env)
+    )
