@@ -74,11 +74,16 @@ class Gateway:
         self._endpoint = Endpoint(_sip_settings(settings, plan))
         self._bridge = SipBridge(self._endpoint, self._sounds.music)
         accounts = Accounts(self._endpoint)
+        self._keepers = Keepers(self._endpoint, accounts, Resolver(settings.sip.nameservers), self._resolved)
         self._legs = SipLegs(
-            self._endpoint, self._bridge, accounts, carriers.specs(plan), carriers.trunk_lookup(plan, {}), _new_leg_id
+            self._endpoint,
+            self._bridge,
+            accounts,
+            carriers.specs(plan),
+            carriers.trunk_lookup(plan, {}),
+            self._keepers.targets,
+            _new_leg_id,
         )
-        self._resolver = Resolver(settings.sip.nameservers)
-        self._keepers = Keepers(self._endpoint, accounts, self._resolver, self._resolved)
         self._addresses: dict[str, tuple[AnyAddress, ...]] = {}
         self._clock = wall_clock()
         self._store: Store | None = None

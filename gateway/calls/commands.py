@@ -44,6 +44,22 @@ class Redirect:
 
 
 @dataclass(frozen=True, slots=True)
+class Dial:
+    """Call somebody on a trunk; LegRinging, LegAnswered or LegEnded follow.
+
+    Exactly one of `number`, already written as the trunk wants it, and `uri`. `from_` is the user part of From.
+    """
+
+    leg_id: LegId
+    trunk: str
+    number: str | None
+    uri: str | None
+    from_: str
+    from_name: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Hangup:
     """Send BYE (or a failure, while unanswered) with a Reason header made from `cause`; LegEnded follows."""
 

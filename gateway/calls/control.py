@@ -33,6 +33,7 @@ from gateway.calls.events import (
     LegEnded,
     LegHoldChanged,
     LegOffered,
+    LegRinging,
     PlaybackEnded,
     PlaybackStarted,
     RepliesPushed,
@@ -118,7 +119,7 @@ class CallControl:
                 return self._go_on()
             case PlaybackEnded():
                 return self._carry_out(self.turns.playback_ended(event)) + self._go_on()
-            case PlaybackStarted() | SoundFailed():
+            case LegRinging() | PlaybackStarted() | SoundFailed():
                 return []  # facts for the timeline
             case BotReplied():
                 return self._bot_replied(event)

@@ -21,8 +21,18 @@ class LegOffered:
 
 
 @dataclass(frozen=True, slots=True)
+class LegRinging:
+    """Fired for a provisional response (101–199) to an INVITE of ours, once for each status, and again when early media
+    begin (`media`), which a later 180 does not end."""
+
+    leg_id: LegId
+    status: int
+    media: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LegAnswered:
-    """Fired when the ACK to our 200 is here: media may flow both ways."""
+    """Fired when the ACK to a 200 came or went: media may flow both ways."""
 
     leg_id: LegId
     codec: str
@@ -144,6 +154,6 @@ class HangupRequested:
     by: EndedBy
 
 
-LegEvent: TypeAlias = LegOffered | LegAnswered | LegHoldChanged | LegEnded | DtmfReceived | DigitsSent
+LegEvent: TypeAlias = LegOffered | LegRinging | LegAnswered | LegHoldChanged | LegEnded | DtmfReceived | DigitsSent
 VoiceEvent: TypeAlias = PlaybackStarted | PlaybackEnded | SoundFailed
 Event: TypeAlias = LegEvent | VoiceEvent | BotReplied | BotFailed | RepliesPushed | TimerFired | HangupRequested

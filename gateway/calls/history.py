@@ -57,6 +57,7 @@ from gateway.calls.events import (
     LegEnded,
     LegHoldChanged,
     LegOffered,
+    LegRinging,
     PlaybackEnded,
     PlaybackStarted,
     RepliesPushed,
@@ -179,7 +180,7 @@ def of_event(event: Event, call: Call, at: float, *, secret: bool) -> list[Happe
         case SoundFailed():  # its detail may hold what was to be said
             data = {"playbackId": event.playback_id, "item": event.item, "byBot": event.by_bot}
             return [_of(Type.SOUND_FAILED, call, at, data)]
-        case LegOffered() | DigitsSent() | BotFailed() | TimerFired() | HangupRequested():
+        case LegOffered() | LegRinging() | DigitsSent() | BotFailed() | TimerFired() | HangupRequested():
             return []  # call.started, bot.failed (a Note) and what follows say it
         case _:
             assert_never(event)

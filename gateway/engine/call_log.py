@@ -36,6 +36,7 @@ from gateway.calls.events import (
     LegEnded,
     LegHoldChanged,
     LegOffered,
+    LegRinging,
     PlaybackEnded,
     PlaybackStarted,
     RepliesPushed,
@@ -49,6 +50,8 @@ from gateway.telemetry.log import Logger
 def log_event(log: Logger, event: Event) -> None:
     """What happened."""
     match event:
+        case LegRinging():
+            log.info("leg.ringing", leg_id=event.leg_id, status=event.status, media=event.media)
         case LegAnswered():
             log.info("leg.answered", leg_id=event.leg_id, codec=event.codec)
         case LegHoldChanged():

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gateway.calls.causes import Cause
 from gateway.calls.cdr import Cdr
-from gateway.calls.commands import AskBot, SayText
+from gateway.calls.commands import AskBot, Dial, SayText
 from gateway.calls.events import LegEvent
 from gateway.calls.history import Happening
 from gateway.calls.model import CallId, Edge, LegId
@@ -31,6 +31,10 @@ class Legs(Protocol):
 
     async def stop(self) -> None:
         """Hang up what is left, wait for it (at most 2 s), and release everything. LegEnded comes for every leg."""
+
+    def dial(self, order: Dial) -> None:
+        """INVITE on a trunk, to its targets one after the other until one responds; LegEnded follows also when the
+        trunk is not there or none of its targets is (cause `carrier/no-response`)."""
 
     def ring(self, leg_id: LegId) -> None:
         """180."""

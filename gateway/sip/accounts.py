@@ -5,7 +5,8 @@ Registering and asking have accounts of their own, so that an attempt can be giv
 call noticing. PJSIP is only ever given addresses: names are looked up in asyncio (pjsip.md).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -91,6 +92,19 @@ class Accounts:
         if account is not None and account.target != target:
             account.target = target
             account.modify(self._config(account))
+
+    @contextmanager
+    def via(self, account: "TrunkAccount", target: Target) -> Iterator[None]:
+        """Within it, what is sent on this account goes to this target."""
+        usual, account.target = account.target, target
+        if usual != target:
+            account.modify(self._config(account))
+        try:
+            yield
+        finally:
+            account.target = usual
+            if usual != target:
+                account.modify(self._config(account))
 
     def of(self, trunk: str) -> "TrunkAccount | None":
         """The account for the calls of a trunk, or for those of strangers."""

@@ -1,4 +1,5 @@
-"""One SIP dialog of ours with its PJSIP callbacks; legs.py makes them, and everything here runs in the PJSIP thread."""
+"""One SIP dialog of ours with its PJSIP callbacks, whoever called: media, hold, digits, watchdog, end; in the PJSIP
+thread. inbound.py and outbound.py are the two kinds of it."""
 
 import time
 from collections.abc import Callable
@@ -11,18 +12,18 @@ from gateway.calls.causes import Cause, Reason, Result
 from gateway.calls.events import DigitsSent, DtmfReceived, LegAnswered, LegEnded, LegEvent, LegHoldChanged
 from gateway.calls.headers import check_header
 from gateway.calls.model import LegId, PeerHold
+from gateway.sip.accounts import TrunkAccount
 from gateway.sip.digits import DIGITS, DigitSender
 from gateway.sip.endpoint import callback, reason_of
 from gateway.sip.headers import MessageError, parse_message, reasons
 from gateway.sip.sdp import keep_codecs
-from gateway.sip.trunk import DtmfMode, TrunkSpec
+from gateway.sip.trunk import DtmfMode
 from gateway.telemetry.log import get_logger
 
 log = get_logger(__name__)
 
 _SAME_PRESS: Final = 0.4
 """A digit that comes again within so long by the other way (RFC 4733 and INFO) is the same key press."""
-_NO_ACK: Final = 33.0
 _SILENCE: Final = 30.0
 _SILENCE_AT_FIRST: Final = 60.0
 _DECIDED: Final = frozenset({Reason.NORMAL, Reason.DECLINED, Reason.CANCELLED, Reason.TRANSFERRED})
@@ -47,19 +48,20 @@ class LegHost(Protocol):
 
 
 class Leg(pj.Call):  # type: ignore[misc]
-    """An inbound dialog. Its methods do nothing once it has ended."""
+    """A dialog. Its methods do nothing once it has ended."""
 
-    def __init__(self, account: Any, call_id: int, leg_id: LegId, trunk: TrunkSpec | None, host: LegHost) -> None:
+    def __init__(self, account: TrunkAccount, call_id: int, leg_id: LegId, host: LegHost) -> None:
         super().__init__(account, call_id)
         self.account = account
         self.leg_id = leg_id
-        self.trunk = trunk or TrunkSpec("")
+        self.trunk = account.spec
         self.look_at_offer = False
-        """Whether the first offer may ask for less than media both ways."""
+        """Whether the peer's first SDP may ask for less than media both ways."""
         self._host = host
-        self._offered = trunk is not None
+        self._known = True
+        """Whether the engine has heard of it."""
         self._answered = False
-        self._answered_at = 0.0
+        """The 200 was sent, or is here."""
         self._negotiated = False
         self._connected = False
         self._ended = False
@@ -74,16 +76,6 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._no_events = False
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
-
-    def ring(self) -> None:
-        """180, without headers of ours: PJSIP would repeat them in the 200."""
-        self._respond(pj.PJSIP_SC_RINGING)
-
-    def accept(self) -> None:
-        """200."""
-        if not self._answered:
-            self._answered, self._answered_at = True, time.monotonic()
-            self._respond(pj.PJSIP_SC_OK)
 
     def release(
         self, cause: Cause, extra: Headers = (), *, status: int = 0, phrase: str = "", by_peer: bool = False
@@ -101,24 +93,6 @@ class Leg(pj.Call):  # type: ignore[misc]
             log.warning("leg.hangup_failed", leg_id=self.leg_id, detail=reason_of(error))
         self._make_sure()
 
-    def redirect(self, contacts: tuple[str, ...]) -> None:
-        """302 (RFC 3261 §21.3.3); the caller's side dials on."""
-        if self._ended or self._answered or self._release is not None:
-            return
-        value = ", ".join(f"<{uri}>" for uri in contacts if uri.isprintable() and not set(uri) & set('<> "'))
-        if not value:
-            self.release(causes.PROTOCOL_ERROR, status=500)
-            return
-        self._release = (causes.BOT_REDIRECTED, 302, False)
-        try:
-            self.answer(self._order(302, (("Contact", value),)))
-        except pj.Error as error:
-            log.warning("leg.redirect_failed", leg_id=self.leg_id, detail=reason_of(error))
-            self._release = None
-            self.release(causes.PROTOCOL_ERROR, status=500)
-            return
-        self._make_sure()
-
     def send_digits(self, digits: str, duration_ms: int) -> None:
         """One after the other; a second order waits for the first."""
         if self._digits is None:
@@ -127,13 +101,8 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._digits.add(digits, duration_ms)
 
     def check_media(self, now: float) -> None:
-        """The RTP watchdog: hang up when the peer has sent nothing for too long although it should. It minds the ACK
-        too: PJSIP waits 64*T1 for it (RFC 3261 §13.3.1.4), and as long again for the answer to its BYE."""
-        if self._ended:
-            return
-        if not self._connected:
-            if self._answered and now - self._answered_at > _NO_ACK:
-                self.release(causes.NO_ACK, by_peer=True)
+        """The RTP watchdog: hang up when the peer has sent nothing for too long although it should."""
+        if self._ended or not self._connected:
             return
         if self._hold is not PeerHold.NONE or not self._hears_peer:
             self._heard_at = now
@@ -150,17 +119,10 @@ class Leg(pj.Call):  # type: ignore[misc]
     def onCallState(self, prm: Any) -> None:
         if self._ended:
             return
-        if not self.isActive():
+        if self.isActive():
+            self._progressed(prm.e)
+        else:
             self._end(prm.e)
-        elif self._answered and not self._connected and prm.e.type == pj.PJSIP_EVENT_RX_MSG:  # the ACK
-            if not self._negotiated:  # a late offer, and no usable answer in the ACK (RFC 3261 §13.2.1)
-                self._host.later(0, lambda: self.release(causes.NO_COMMON_CODEC, by_peer=True))
-                return
-            self._connected = True
-            self._heard_at = time.monotonic()
-            self._host.emit(LegAnswered(self.leg_id, self._codec()))
-            if self._hold is not PeerHold.NONE:
-                self._host.emit(LegHoldChanged(self.leg_id, self._hold))
 
     @callback
     def onCallMediaState(self, prm: Any) -> None:
@@ -171,6 +133,7 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._host.media_changed(self.leg_id, audio)
         if self._connected or self.look_at_offer or audio is None:
             self._look_at_hold()
+        self._media_came()
 
     @callback
     def onCallSdpCreated(self, prm: Any) -> None:
@@ -202,16 +165,24 @@ class Leg(pj.Call):  # type: ignore[misc]
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _respond(self, status: int) -> None:
-        if self._ended or self._release is not None:
-            return
-        try:
-            self.answer(self._order(status))
-        except pj.Error as error:
-            log.warning("leg.answer_failed", leg_id=self.leg_id, status=status, detail=reason_of(error))
-            if status >= 200:
-                self._answered = False
-                self.release(causes.PROTOCOL_ERROR, status=500)
+    def _progressed(self, event: Any) -> None:
+        """The dialog came further, and is not over."""
+        raise NotImplementedError
+
+    def _media_came(self) -> None:
+        """The leg has new media."""
+
+    def _why(self, event: Any) -> tuple[Cause, int, int | None, bool]:
+        """(cause, final status of the INVITE, Q.850 cause, by the peer) of the end."""
+        raise NotImplementedError
+
+    def _connect(self) -> None:
+        """The INVITE is through: media may flow both ways."""
+        self._connected = True
+        self._heard_at = time.monotonic()
+        self._host.emit(LegAnswered(self.leg_id, self._codec()))
+        if self._hold is not PeerHold.NONE:
+            self._host.emit(LegHoldChanged(self.leg_id, self._hold))
 
     @staticmethod
     def _order(status: int, own: Headers = (), given: Headers = ()) -> Any:
@@ -292,33 +263,20 @@ class Leg(pj.Call):  # type: ignore[misc]
         if self._digits is not None:
             self._digits.give_up()
             self._digits = None  # it holds on to us
-        if self._offered:
+        if self._known:
             self._host.emit(LegEnded(self.leg_id, cause, status, q850, by_peer))
         self._host.gone(self)
 
-    def _why(self, event: Any) -> tuple[Cause, int, int | None, bool]:
-        """(cause, final status of the INVITE, Q.850 cause, by the peer) of the end."""
-        if self._release is not None:
-            cause, status, by_peer = self._release
-            return cause, 200 if self._answered else status, causes.q850_of(cause), by_peer
-        text = _received(event)
-        if text.startswith("BYE "):
-            cause, q850 = causes.of_bye(_reasons(text))
-            if not self._answered:  # RFC 3261 §15.1.2: a BYE ends an early dialog too
-                return causes.CANCELLED, 487, q850, True
-            return cause, 200, q850, True
-        if self._answered and not self._connected:
-            return causes.NO_ACK, 200, None, True
-        status = int(self.getInfo().lastStatusCode)
-        if self._connected:  # a timer of PJSIP, or the transport, gave the dialog up
-            return causes.of_status(status, Result.CARRIER), 200, None, True
-        if status == 487:
-            return causes.CANCELLED, 487, None, True
-        by_caller = status in (415, 488, 606)
-        return causes.of_status(status, Result.CALLER if by_caller else Result.GATEWAY), status, None, False
+
+def ended_by_itself(event: Any, status: int) -> Cause:
+    """Why PJSIP gave up a connected dialog: with a BYE of its own when nobody refreshed the session (RFC 4028 §10), or
+    because the transport or a request in the dialog failed."""
+    if event is not None and event.type == pj.PJSIP_EVENT_TSX_STATE and event.body.tsxState.tsx.method == "BYE":
+        return causes.SESSION_EXPIRED
+    return causes.of_status(status, Result.CARRIER)
 
 
-def _received(event: Any) -> str:
+def received(event: Any) -> str:
     """The message that ended it, or ""."""
     if event is not None and event.type == pj.PJSIP_EVENT_TSX_STATE:
         change = event.body.tsxState
@@ -327,7 +285,7 @@ def _received(event: Any) -> str:
     return ""
 
 
-def _reasons(text: str) -> list[causes.ReasonHeader]:
+def reasons_in(text: str) -> list[causes.ReasonHeader]:
     if "eason" not in text and "EASON" not in text:  # most have none
         return []
     try:

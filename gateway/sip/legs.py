@@ -7,15 +7,19 @@ from typing import Final
 import pjsua2 as pj
 
 from gateway.calls import causes
-from gateway.calls.causes import Cause
-from gateway.calls.events import DigitsSent, LegEvent, LegOffered
+from gateway.calls.causes import Cause, Reason, Result
+from gateway.calls.commands import Dial
+from gateway.calls.events import DigitsSent, LegEnded, LegEvent, LegOffered
 from gateway.calls.model import LegId
 from gateway.engine.ports import LegSink, VoiceSink
 from gateway.sip.accounts import Accounts, TrunkAccount
 from gateway.sip.endpoint import Admitted, Endpoint, reason_of
 from gateway.sip.headers import Message, MessageError, parse_message, user_of
+from gateway.sip.inbound import InboundLeg
 from gateway.sip.leg import Headers, Leg
 from gateway.sip.media import SipBridge
+from gateway.sip.outbound import OutboundLeg, Targets
+from gateway.sip.resolver import Target
 from gateway.sip.sdp import may_hold
 from gateway.sip.trunk import TrunkLookup, TrunkSpec, caller_of
 from gateway.telemetry.log import get_logger
@@ -37,6 +41,7 @@ class SipLegs:
         accounts: Accounts,
         specs: Sequence[TrunkSpec],
         trunks: TrunkLookup,
+        targets: Targets,
         new_leg_id: Callable[[], LegId],
     ) -> None:
         self._endpoint = endpoint
@@ -44,6 +49,7 @@ class SipLegs:
         self._accounts = accounts
         self._specs = tuple(specs)
         self._trunks = trunks
+        self._targets = targets
         self._new_leg_id = new_leg_id
         self._sink: LegSink = lambda event: None
         self._legs: dict[LegId, Leg] = {}
@@ -54,6 +60,7 @@ class SipLegs:
         self._watch_slice = 0
         self._last_end = 0.0
         self.later = endpoint.later
+        self.via = accounts.via
         self.media_changed = bridge.mixer.leg_media
 
     # ── the port, on the event loop ─────────────────────────────────────────────────────────────────
@@ -71,13 +78,17 @@ class SipLegs:
         self._bridge.stop()
         await self._endpoint.stop()
 
+    def dial(self, order: Dial) -> None:
+        """INVITE on a trunk."""
+        self._endpoint.submit(self._dial, order, self._targets(order.trunk))
+
     def ring(self, leg_id: LegId) -> None:
         """180."""
-        self._endpoint.submit(self._with, leg_id, Leg.ring)
+        self._endpoint.submit(self._with_inbound, leg_id, InboundLeg.ring)
 
     def answer(self, leg_id: LegId) -> None:
         """200."""
-        self._endpoint.submit(self._with, leg_id, Leg.accept)
+        self._endpoint.submit(self._with_inbound, leg_id, InboundLeg.accept)
 
     def reject(
         self, leg_id: LegId, status: int, phrase: str, cause: Cause, headers: tuple[tuple[str, str], ...]
@@ -87,7 +98,7 @@ class SipLegs:
 
     def redirect(self, leg_id: LegId, contacts: tuple[str, ...]) -> None:
         """302."""
-        self._endpoint.submit(self._with, leg_id, Leg.redirect, contacts)
+        self._endpoint.submit(self._with_inbound, leg_id, InboundLeg.redirect, contacts)
 
     def hangup(self, leg_id: LegId, cause: Cause, headers: tuple[tuple[str, str], ...]) -> None:
         """BYE, or a failure while unanswered."""
@@ -119,6 +130,14 @@ class SipLegs:
         self._endpoint.bury(leg)
         self._last_end = time.monotonic()
 
+    def again(self, leg: OutboundLeg) -> None:
+        """Of Dialler."""
+        if self._legs.get(leg.leg_id) is leg:
+            self._endpoint.bury(leg)
+            following = OutboundLeg(leg.account, leg.order, leg.targets[1:], self)
+            self._legs[leg.leg_id] = following
+            following.dial()
+
     def _select(self, text: str, source: str) -> int:
         """The account of an INVITE's trunk; PJSUA makes its call with that one, and tells us there."""
         self._asked = None
@@ -135,7 +154,7 @@ class SipLegs:
         """An INVITE outside of any dialog. A Leg must be made in any case, else PJSUA answers 500."""
         asked, self._asked = self._asked, None
         known = asked is not None and asked[0] == text and asked[2] is account
-        leg = Leg(account, call_id, self._new_leg_id(), account.spec if known else None, self)
+        leg = InboundLeg(account, call_id, self._new_leg_id(), self, known=known)
         if asked is None or not known:
             self._turn_away(leg)
             return
@@ -151,7 +170,7 @@ class SipLegs:
         except MessageError:
             return None
 
-    def _turn_away(self, leg: Leg) -> None:
+    def _turn_away(self, leg: InboundLeg) -> None:
         """An INVITE that the gatekeeper let pass and that still has no trunk: unreadable, or another plan."""
         leg.release(causes.of_status(403, causes.Result.GATEWAY), status=403)
 
@@ -174,6 +193,20 @@ class SipLegs:
         self._endpoint.select = self._select
         self._opened = True
         self._watch()
+
+    def _dial(self, order: Dial, targets: tuple[Target, ...]) -> None:
+        account = self._accounts.of(order.trunk)
+        if account is None or account.spec.name != order.trunk or not targets:
+            self.emit(LegEnded(order.leg_id, Cause(Result.CARRIER, Reason.NO_RESPONSE), 503, None, by_peer=False))
+            return
+        leg = self._legs[order.leg_id] = OutboundLeg(account, order, targets, self)
+        account.calls += 1
+        leg.dial()
+
+    def _with_inbound(self, leg_id: LegId, order: Callable[..., object], *args: object) -> None:
+        leg = self._legs.get(leg_id)
+        if isinstance(leg, InboundLeg):
+            order(leg, *args)
 
     def _with(self, leg_id: LegId, order: Callable[..., object], *args: object) -> None:
         leg = self._legs.get(leg_id)

@@ -49,6 +49,7 @@ from gateway.calls.events import (
     LegEnded,
     LegHoldChanged,
     LegOffered,
+    LegRinging,
     PlaybackEnded,
     PlaybackStarted,
     RepliesPushed,
@@ -218,7 +219,7 @@ class Metrics:
             case LegOffered():
                 trunk, channel = self._trunk(call.caller.trunk), self._channel(call.channel.name)
                 self.instruments.calls_offered.of(trunk, channel).inc()
-            case BotFailed() | LegAnswered() | LegEnded() | LegHoldChanged():
+            case BotFailed() | LegRinging() | LegAnswered() | LegEnded() | LegHoldChanged():
                 pass
             case DigitsSent() | HangupRequested() | RepliesPushed():
                 pass

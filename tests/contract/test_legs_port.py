@@ -20,6 +20,7 @@ from gateway.calls.events import (
 )
 from gateway.calls.model import LegId, PeerHold
 from gateway.engine.ports import Legs
+from gateway.sip.accounts import Accounts
 from gateway.sip.endpoint import Endpoint, SipSettings
 from gateway.sip.legs import SipLegs
 from gateway.sip.media import SipBridge
@@ -179,7 +180,8 @@ async def _pjsip() -> AsyncIterator[World]:
     endpoint = Endpoint(SipSettings(bind="127.0.0.1", udp_port=0, tcp_port=0, rtp_ports=(21000, 29000)))
     numbers = iter(range(1000))
     bridge = SipBridge(endpoint, lambda name: b"\0\0" * 800)
-    legs = SipLegs(endpoint, bridge, lambda *_: TrunkSpec("t"), lambda: LegId(f"leg_{next(numbers)}"))
+    accounts, new_id = Accounts(endpoint), lambda: LegId(f"leg_{next(numbers)}")
+    legs = SipLegs(endpoint, bridge, accounts, [TrunkSpec("t")], lambda *_: "t", lambda trunk: (), new_id)
     peers: list[SipPeer] = []
     world = World(legs, lambda: RealFarEnd(peers.pop()), 0.1)
     await legs.start(world.take, lambda *_: None)

@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 from gateway.calls import causes
-from gateway.calls.causes import Cause
+from gateway.calls.causes import Cause, Reason, Result
+from gateway.calls.commands import Dial
 from gateway.calls.events import (
     DigitsSent,
     DtmfReceived,
@@ -13,6 +14,7 @@ from gateway.calls.events import (
     LegEvent,
     LegHoldChanged,
     LegOffered,
+    LegRinging,
 )
 from gateway.calls.model import Caller, LegId, PeerHold
 from gateway.engine.ports import LegSink, VoiceSink
@@ -33,6 +35,9 @@ class FakeLeg:
     digits: str = ""
     hold: PeerHold = PeerHold.NONE
     connected: bool = False
+    early: bool = False
+    order: Dial | None = None
+    """Of a leg that was dialled."""
 
 
 class FakeLegs:
@@ -52,6 +57,13 @@ class FakeLegs:
         for leg_id in list(self.live):
             self.hangup(leg_id, causes.DRAINED, ())
         await asyncio.sleep(0)
+
+    def dial(self, order: Dial) -> None:
+        leg = self.all[order.leg_id] = FakeLeg(statuses=[], order=order)
+        if order.trunk == "nobody":
+            self._emit(LegEnded(order.leg_id, Cause(Result.CARRIER, Reason.NO_RESPONSE), 503, None, False))
+        else:
+            self.live[order.leg_id] = leg
 
     def ring(self, leg_id: LegId) -> None:
         if (leg := self._unanswered(leg_id)) is not None:
@@ -81,7 +93,7 @@ class FakeLegs:
         if leg is None:
             return
         if 200 not in leg.statuses:
-            self._refuse(leg_id, 603, cause, headers)
+            self._refuse(leg_id, 603 if leg.order is None else 487, cause, headers)
             return
         leg.got_bye = True
         leg.headers = (("Reason", causes.reason_header(cause)), *headers)
@@ -105,6 +117,23 @@ class FakeLegs:
         if (leg := self.live.get(leg_id)) is not None and not leg.connected:
             leg.connected = True
             self._emit(LegAnswered(leg_id, "PCMU"))
+
+    def rings(self, leg_id: LegId, status: int = 180, *, media: bool = False) -> None:
+        """The called one rings; early media, once there, stay."""
+        leg = self.live[leg_id]
+        leg.early = leg.early or media
+        self._emit(LegRinging(leg_id, status, leg.early))
+
+    def picks_up(self, leg_id: LegId) -> None:
+        """The called one answers."""
+        self.live[leg_id].statuses.append(200)
+        self.ack(leg_id)
+
+    def turns_down(self, leg_id: LegId, status: int) -> None:
+        """The called one, or its carrier, refuses."""
+        by_it = status in (480, 486, 487, 600, 603, 607, 608)
+        cause = causes.of_status(status, Result.CALLEE if by_it else Result.CARRIER)
+        self._end(leg_id, LegEnded(leg_id, cause, status, None, True))
 
     def bye(self, leg_id: LegId, reason: str = "") -> None:
         """A BYE comes, with this Reason header."""

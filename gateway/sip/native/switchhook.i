@@ -47,6 +47,7 @@
 
 %{
 #include "gatekeeper.hpp"
+#include "invite.hpp"
 #include "pcm_port.hpp"
 %}
 
@@ -130,6 +131,7 @@
 %include <stdint.i>
 %include "pcm_port.hpp"
 %include "gatekeeper.hpp"
+%include "invite.hpp"
 
 %extend switchhook::PcmHub {
     // drain() -> list of (port_id, kind, value, data), see PcmEventKind. The Python objects are made after every lock is
