@@ -194,7 +194,8 @@ class DnsServer:
             answer.answer.append(alias)
             name = alias[0].target
         if rrset is not None:
-            answer.answer.append(rrset)
+            # One at a time, since dnspython shuffles the records of a set.
+            answer.answer += [dns.rrset.from_rdata(rrset.name, rrset.ttl, record) for record in rrset]
             return answer
         if not any(known.is_subdomain(name) for known, _ in self._records):
             answer.set_rcode(dns.rcode.NXDOMAIN)

@@ -1,8 +1,9 @@
 """Asks nameservers for the records of one name, without a thread; called by server_location.py.
 
 Names of the hosts file are found there and nowhere else, as with the other programs of the machine; other sources of
-the C library (mDNS, NIS) are not asked. A name without a dot is looked up in the system's search domains too, one with
-a dot never is. dnspython takes the id of a query and its port at random, and repeats over TCP what came truncated.
+the C library (mDNS, NIS) are not asked. A host's name without a dot is looked up in the search domains of resolv.conf
+too, one with a dot never is. dnspython takes the id of a query and its port at random, and repeats over TCP what came
+truncated.
 """
 
 from __future__ import annotations
@@ -46,10 +47,12 @@ class Answer:
 
 
 class Nameservers:
-    """The nameservers given, or those of resolv.conf, read again when it changes."""
+    """The nameservers given, or those of resolv.conf (at `port`), read again when it changes."""
 
-    def __init__(self, given: Sequence[Address], query_s: float, resolv_conf: Path, hosts: Path) -> None:
-        self._given, self._query_s = tuple(given), query_s
+    def __init__(
+        self, given: Sequence[Address], query_s: float, resolv_conf: Path, hosts: Path, port: int = 53
+    ) -> None:
+        self._given, self._query_s, self._port = tuple(given), query_s, port
         self._resolv_conf, self._hosts = resolv_conf, hosts
         self._read: tuple[int, int] | None = None
         self._resolver: dns.asyncresolver.Resolver | None = None
@@ -75,9 +78,9 @@ class Nameservers:
         except (TimeoutError, dns.exception.Timeout):
             return Answer((), _FAILED_TTL_S, "timeout", certain=False)
         except dns.resolver.NXDOMAIN as nothing:
-            return Answer((), _negative_ttl(list(nothing.responses().values())), "NXDOMAIN")
+            return Answer((), _negative_ttl(list(nothing.kwargs["responses"].values())), "NXDOMAIN")
         except dns.resolver.NoAnswer as nothing:
-            return Answer((), _negative_ttl([nothing.response()]), "no record")
+            return Answer((), _negative_ttl([nothing.kwargs["response"]]), "no record")
         except dns.resolver.NoNameservers as failure:
             return Answer((), _FAILED_TTL_S, _last_error(failure), certain=False)
         except dns.exception.DNSException as error:
@@ -95,9 +98,9 @@ class Nameservers:
         except OSError:
             text = ""
         found = _addresses(text, wanted) if wanted in text else []
-        if wanted == "localhost" or wanted.endswith(".localhost"):
-            found = [one for one in found if ip_address(one).is_loopback] or ["127.0.0.1"]
         texts = [one for one in found if ipv6 or isinstance(ip_address(one), IPv4Address)]
+        if wanted == "localhost" or wanted.endswith(".localhost"):
+            texts = [one for one in texts if ip_address(one).is_loopback] or ["127.0.0.1"]
         if not texts:
             return None
         kinds = ["AAAA" if ":" in one else "A" for one in texts]
@@ -119,7 +122,7 @@ class Nameservers:
             return self._resolver
         stamp = (status.st_mtime_ns, status.st_ino)
         if stamp != self._read:
-            self._read, self._resolver = stamp, _of_system(self._resolv_conf)
+            self._read, self._resolver = stamp, _of_system(self._resolv_conf, self._port)
         return self._resolver
 
 
@@ -132,8 +135,9 @@ def _bare() -> dns.asyncresolver.Resolver:
     return resolver
 
 
-def _of_system(resolv_conf: Path) -> dns.asyncresolver.Resolver | None:
+def _of_system(resolv_conf: Path, port: int) -> dns.asyncresolver.Resolver | None:
     resolver = _bare()
+    resolver.port = port
     try:
         resolver.read_resolv_conf(str(resolv_conf))
     except (dns.resolver.NoResolverConfiguration, ValueError):  # none in it, or one that is no address

@@ -25,7 +25,7 @@ MAX_NEGATIVE_TTL_S = 30.0
 STALE_S = 3600.0
 """How long after its end a resolution may be used while DNS is down (hostile-world.md, "DNS down")."""
 _PATIENCE_S = 0.5
-"""How long a caller waits for news of a name whose last resolution could be used (RFC 8767 §5, client response timer)."""
+"""How long a caller waits for news of a name whose last resolution could serve (RFC 8767 §5, client response timer)."""
 _MAX_KNOWN = 1024
 
 
@@ -109,7 +109,9 @@ class Resolver:
         known = self._known.get(key)
         if known is None or known.until <= self._clock():
             await self._search(key, known)
-            known = self._known[key]
+            known = self._known.get(key, known)
+        if known is None:
+            raise ResolveError(f"no address for {host} (the search was given up)")
         if not known.location.hosts:
             raise ResolveError(f"no address for {host} ({'; '.join(known.location.steps)})")
         return self._resolution(known, transport)
@@ -134,8 +136,8 @@ class Resolver:
             search = self._searches[key] = asyncio.create_task(self._learn(key))
             search.add_done_callback(lambda _: self._searches.pop(key, None))
         patient = known is None or not self._may_serve(known)
-        done, _ = await asyncio.wait({search}, timeout=None if patient else _PATIENCE_S)
-        if search in done:
+        await asyncio.wait({search}, timeout=None if patient else _PATIENCE_S)
+        if search.done() and not search.cancelled():
             search.result()
 
     def _may_serve(self, known: _Known) -> bool:

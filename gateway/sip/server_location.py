@@ -44,7 +44,7 @@ class Location:
     hosts: tuple[Host, ...]
     """Those with at least one address; none: nothing was found."""
     ttl_s: float
-    """Smallest TTL of what was used."""
+    """Smallest TTL of the records used; of the negative answers where there are no hosts."""
     steps: tuple[str, ...]
     """What was asked in vain, such as `SRV _sip._udp.acme.example: NXDOMAIN`."""
     certain: bool
@@ -58,6 +58,7 @@ class Search:
         self._servers, self._random, self._ipv6, self._deadline = servers, random, ipv6, deadline
         self._steps: list[str] = []
         self._ttls: list[float] = []
+        self._negative_ttls: list[float] = []
         self._certain = True
 
     async def run(self, name: str, port: int | None, transport: str) -> Location:
@@ -74,15 +75,16 @@ class Search:
             else:
                 hosts = [Host(0, 0, name, DEFAULT_PORT[transport])]
         found = await self._with_addresses(hosts)
-        return Location(tuple(found), min(self._ttls, default=0.0), tuple(self._steps), self._certain)
+        ttls = self._ttls if found else self._negative_ttls
+        return Location(tuple(found), min(ttls, default=0.0), tuple(self._steps), self._certain)
 
     async def _ask(self, name: str, kind: str) -> Answer:
         answer = await self._servers.ask(name, kind, self._deadline)
         return self._noted(answer, name, kind)
 
     def _noted(self, answer: Answer, name: str, kind: str) -> Answer:
-        self._ttls.append(answer.ttl_s)
         self._certain &= answer.certain
+        (self._negative_ttls if answer.reason else self._ttls).append(answer.ttl_s)
         if answer.reason:
             self._steps.append(f"{kind} {name}: {answer.reason}")
         return answer

@@ -29,6 +29,7 @@ def test_with_nothing_at_all_the_gateway_is_a_demo_on_loopback(folder: Path) -> 
     settings = load_settings()
     assert (settings.sip.bind, settings.sip.udp_port, settings.sip.tcp_port) == ("127.0.0.1", 5060, 5060)
     assert settings.sip.rtp_ports == PortRange(20000, 29999)
+    assert settings.sip.nameservers == ()
     assert str(settings.api.bind) == "127.0.0.1:8080"
     assert settings.dialplans == Path("dialplans/demo.yaml")
     assert settings.cache == Path("var/cache")
@@ -39,8 +40,9 @@ def test_with_nothing_at_all_the_gateway_is_a_demo_on_loopback(folder: Path) -> 
 
 def test_the_file_is_read(folder: Path) -> None:
     (folder / "gw.yaml").write_text(
-        "sip: {bind: 10.0.0.1, udp_port: 0, rtp_ports: 30000-30999}\napi: {bind: '[::1]:0'}\n"
-        "media: {clock_rate: 16000}\nsecurity: {fetch_allow: [10.0.0.0/8]}\nlog: {level: debug, mask: false}\n"
+        "sip: {bind: 10.0.0.1, udp_port: 0, rtp_ports: 30000-30999, nameservers: [10.0.0.53, '[::1]:5353']}\n"
+        "api: {bind: '[::1]:0'}\nmedia: {clock_rate: 16000}\n"
+        "security: {fetch_allow: [10.0.0.0/8]}\nlog: {level: debug, mask: false}\n"
     )
     settings = load_settings(folder / "gw.yaml")
     assert (settings.sip.bind, settings.sip.udp_port, settings.sip.rtp_ports) == (
@@ -48,6 +50,7 @@ def test_the_file_is_read(folder: Path) -> None:
         0,
         PortRange(30000, 30999),
     )
+    assert [str(address) for address in settings.sip.nameservers] == ["10.0.0.53:53", "[::1]:5353"]
     assert str(settings.api.bind) == "[::1]:0"
     assert (settings.media.clock_rate, settings.log.level, settings.log.mask) == (16000, "debug", False)
     assert [str(network) for network in settings.security.fetch_allow] == ["10.0.0.0/8"]
@@ -73,12 +76,14 @@ def test_the_environment_writes_everything_as_text(folder: Path) -> None:
             "SWITCHHOOK_MEDIA__CLOCK_RATE": "16000",
             "SWITCHHOOK_LOG__MASK": "false",
             "SWITCHHOOK_SECURITY__FETCH_ALLOW": "10.0.0.0/8, 192.0.2.1",
+            "SWITCHHOOK_SIP__NAMESERVERS": "127.0.0.1:5353, 192.0.2.1",
             "SWITCHHOOK_WHEELHOUSE": "of a build script",
             "PATH": "/bin",
         }
     )
     assert (settings.sip.udp_port, settings.media.clock_rate, settings.log.mask) == (5070, 16000, False)
     assert [str(network) for network in settings.security.fetch_allow] == ["10.0.0.0/8", "192.0.2.1/32"]
+    assert [str(address) for address in settings.sip.nameservers] == ["127.0.0.1:5353", "192.0.2.1:53"]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +98,11 @@ def test_the_environment_writes_everything_as_text(folder: Path) -> None:
         ("sip: {rtp_ports: 20000}", "switchhook.yaml:1: sip.rtp_ports: write two ports, such as 20000-29999"),
         ("sip: {rtp_ports: 5-9}",
          "switchhook.yaml:1: sip.rtp_ports: write ports between 1024 and 65535, the smaller one first"),
+        ("sip: {nameservers: [dns.example]}",
+         "switchhook.yaml:1: sip.nameservers[0]: write an IP address, with a port unless it is 53, "
+         'such as "127.0.0.1:5353"'),
+        ("sip: {nameservers: ['127.0.0.1:0']}",
+         "switchhook.yaml:1: sip.nameservers[0]: port 0 cannot be asked; write the nameserver's port, such as 53"),
         ("sip: {udp_port: 70000}",
          "switchhook.yaml:1: sip.udp_port: 70000 is out of range; write a number of at most 65535"),
         ("api: {bind: here}", 'switchhook.yaml:1: api.bind: write an IP address and a port, such as "127.0.0.1:8080"'),
