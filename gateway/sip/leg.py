@@ -107,7 +107,8 @@ class Leg(pj.Call):  # type: ignore[misc]
         if self._hold is not PeerHold.NONE or not self._hears_peer:
             self._heard_at = now
             return
-        packets = self.getStreamStat(self._stream).rtcp.rxStat.pkt
+        counted = self.getStreamStat(self._stream)  # must outlive the look: its parts are not copies
+        packets = counted.rtcp.rxStat.pkt
         if packets != self._packets:
             self._packets, self._heard_at = packets, now
         elif now - self._heard_at > (_SILENCE if packets else _SILENCE_AT_FIRST):
