@@ -190,6 +190,43 @@ class CdrLegOut(Out):
     """Whose BYE, CANCEL or silence it was: `peer` or `gateway`."""
 
 
+class RtpReceivedOut(Out):
+    """What we received of the peer's RTP."""
+
+    packets: int
+    lost: int
+    loss_percent: float
+    jitter_ms: float | None
+    """Mean interarrival jitter; None: too few packets to measure it."""
+    jitter_max_ms: float | None
+    mos: float | None
+    """Estimate of what we heard, 1 (bad) to 4.5 (excellent); None: nothing came."""
+
+
+class RtpSentOut(Out):
+    """What we sent, and what the peer's RTCP said of it: all but `packets` is None if it said nothing."""
+
+    packets: int
+    """All that we sent; what follows is as of the peer's last report."""
+    lost: int | None
+    loss_percent: float | None
+    jitter_ms: float | None
+    jitter_max_ms: float | None
+    mos: float | None
+    """Estimate of what the peer heard."""
+
+
+class RtpOut(Out):
+    """How good the audio of one leg was, from its first packet to its last."""
+
+    leg_id: str
+    codec: str
+    received: RtpReceivedOut
+    sent: RtpSentOut
+    round_trip_ms: float | None
+    """Mean of the network's round trip; None if the peer's RTCP gave no measure of it."""
+
+
 class CdrOut(Out):
     """The one record of a finished call."""
 
@@ -212,7 +249,8 @@ class CdrOut(Out):
     legs: list[CdrLegOut]
     transfers: list[dict[str, JsonValue]]
     recordings: list[dict[str, JsonValue]]
-    rtp: list[dict[str, JsonValue]]
+    rtp: list[RtpOut]
+    """One for each leg that had media."""
     data: dict[str, JsonValue]
 
 

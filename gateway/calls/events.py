@@ -7,6 +7,7 @@ from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.commands import Timer
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.model import Caller, LegId, PeerHold
+from gateway.calls.quality import RtpQuality
 from gateway.calls.replies import BotResponse
 
 # ── From the SIP adapter ────────────────────────────────────────────────────────────────────────────
@@ -51,7 +52,7 @@ class LegEnded:
     """Fired once per leg, as its last event, when its dialog is gone.
 
     `sip_status` is the final status of the INVITE (200 after an answered call); `q850` is None when nobody named one;
-    `by_peer` says which side's BYE, CANCEL or silence it was.
+    `by_peer` says which side's BYE, CANCEL or silence it was; `rtp` is None when there was no media.
     """
 
     leg_id: LegId
@@ -59,6 +60,7 @@ class LegEnded:
     sip_status: int
     q850: int | None
     by_peer: bool
+    rtp: RtpQuality | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@
 | `call.ended` | the last leg is gone; the last of a call, always | `cause` `endedBy` `sipStatus` `q850` `durationMs` |
 | `leg.joined` | a leg was answered, its media flows | `role` `codec` |
 | `leg.held` `leg.unheld` | the peer put us on hold, or took us back | `hold`: `sendonly` or `inactive`; – |
-| `leg.left` | a leg's dialog is gone | `role` `cause` `sipStatus` `q850` `by`: whose BYE, CANCEL or silence, `peer` or `gateway` |
+| `leg.left` | a leg's dialog is gone | `role` `cause` `sipStatus` `q850` `by`: whose BYE, CANCEL or silence, `peer` or `gateway`; `rtp`: quality.py `as_json`, null without media |
 | `dtmf.received` | a key was pressed | `digit`; `•` while it may belong to a `secure` collection |
 | `bot.asked` | an event went to the bot | `seq` `event` `again` |
 | `bot.replied` | its answer is here (a `bot.failed` of kind `refused` may follow) | `seq` (null: pushed, nobody asked) `replies`: their types |
@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from gateway.calls import quality
 from gateway.calls.causes import Cause
 from gateway.calls.commands import (
     AbandonBot,
@@ -236,6 +237,7 @@ def _left(event: LegEnded, call: Call, at: float) -> Happening:
         "sipStatus": event.sip_status,
         "q850": event.q850,
         "by": "peer" if event.by_peer else "gateway",
+        "rtp": quality.as_json(event.rtp) if event.rtp else None,
     }
     return _of_leg(Type.LEG_LEFT, call, event.leg_id, at, data)
 

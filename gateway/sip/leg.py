@@ -16,6 +16,7 @@ from gateway.sip.accounts import TrunkAccount
 from gateway.sip.digits import DIGITS, DigitSender
 from gateway.sip.endpoint import callback, reason_of
 from gateway.sip.headers import MessageError, parse_message, reasons
+from gateway.sip.quality import RtpTally
 from gateway.sip.sdp import keep_codecs
 from gateway.sip.trunk import DtmfMode
 from gateway.telemetry.log import get_logger
@@ -74,6 +75,7 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._last_digit = ("", -1, 0.0)
         self._digits: DigitSender | None = None
         self._no_events = False
+        self._rtp = RtpTally()
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,6 +137,12 @@ class Leg(pj.Call):  # type: ignore[misc]
         if self._connected or self.look_at_offer or audio is None:
             self._look_at_hold()
         self._media_came()
+
+    @callback
+    def onStreamDestroyed(self, prm: Any) -> None:
+        """The last moment to read what was counted: onCallState comes when the stream is gone, whoever hung up."""
+        stream = prm.streamIdx
+        self._rtp.add(str(self.getStreamInfo(stream).codecName), self.getStreamStat(stream))
 
     @callback
     def onCallSdpCreated(self, prm: Any) -> None:
@@ -265,7 +273,7 @@ class Leg(pj.Call):  # type: ignore[misc]
             self._digits.give_up()
             self._digits = None  # it holds on to us
         if self._known:
-            self._host.emit(LegEnded(self.leg_id, cause, status, q850, by_peer))
+            self._host.emit(LegEnded(self.leg_id, cause, status, q850, by_peer, self._rtp.total()))
         self._host.gone(self)
 
 

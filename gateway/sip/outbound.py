@@ -128,8 +128,9 @@ class OutboundLeg(Leg):
         status = int(self.getInfo().lastStatusCode) if event is not None else 503
         if self._connected:
             return ended_by_itself(event, status), 200, None, True
-        if not text:
+        if not text.startswith("SIP/2.0 "):
             return _SILENCE, status if status >= 300 else 503, None, False
+        status = int(text[8:11])  # PJSUA calls a redirection that it does not follow 487
         q850 = next((reason.cause for reason in reasons_in(text) if reason.protocol == "Q.850"), None)
         return (
             causes.of_status(status, Result.CALLEE if status in _BY_THE_CALLED else Result.CARRIER),

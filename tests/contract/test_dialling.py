@@ -245,9 +245,7 @@ async def test_the_invite(world: World) -> None:
     world.legs.dial(ORDER)
     invite = await world.far._callee.is_called()
     assert invite.start == "INVITE sip:+4915@carrier.example SIP/2.0"
-    assert invite.header(
-        "From",
-    ) and (invite.header("From") or "").startswith('"Front Desk" <sip:+12125550100@')
+    assert (invite.header("From") or "").startswith('"Front Desk" <sip:+12125550100@')
     assert "\r\ncallReason: support\r\n" in invite.text, "the name is byte-exact"
     assert invite.header("Route") is None
     assert invite.sdp("m=audio ")[0].split(" ")[2:] == ["0", "8", "101"]

@@ -1,7 +1,7 @@
 """SIP legs without SIP: a far end that the test plays by method calls, and what it got to see."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.calls import causes
 from gateway.calls.causes import Cause, Reason, Result
@@ -17,9 +17,12 @@ from gateway.calls.events import (
     LegRinging,
 )
 from gateway.calls.model import Caller, LegId, PeerHold
+from gateway.calls.quality import RtpFlow, RtpQuality
 from gateway.engine.ports import LegSink, VoiceSink
 
 CALLER = Caller(sip_call_id="call-1@far", trunk="t", from_="+4912", to="100", from_name="Ann")
+RTP = RtpQuality("PCMU", RtpFlow(150, 0, 0.3, 1.1), 150)
+"""Of every leg that was answered."""
 
 
 @dataclass(slots=True)
@@ -175,8 +178,8 @@ class FakeLegs:
         self._end(leg_id, LegEnded(leg_id, cause, status, causes.q850_of(cause), False))
 
     def _end(self, leg_id: LegId, event: LegEnded) -> None:
-        del self.live[leg_id]
-        self._emit(event)
+        answered = 200 in self.live.pop(leg_id).statuses
+        self._emit(replace(event, rtp=RTP) if answered else event)
 
     def _emit(self, event: LegEvent) -> None:
         asyncio.get_running_loop().call_soon(self._sink, event)

@@ -21,7 +21,6 @@
 %feature("nodirector") pj::Call::onCallRxText;
 %feature("nodirector") pj::Call::onStreamPreCreate;
 %feature("nodirector") pj::Call::onStreamCreated;
-%feature("nodirector") pj::Call::onStreamDestroyed;
 %feature("nodirector") pj::Call::onCallRxReinvite;
 %feature("nodirector") pj::Call::onCallTxOffer;
 %feature("nodirector") pj::Call::onDtmfEvent;

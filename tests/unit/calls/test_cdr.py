@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from gateway.calls.causes import NO_ROUTE, NORMAL, EndedBy
 from gateway.calls.cdr import CRASHED, CdrLeg, as_json, crashed, fold
+from gateway.calls.events import LegEnded
 from gateway.calls.history import Happening, Type, refused
 from gateway.calls.model import CallId, ChannelPolicy, LegId
+from gateway.calls.quality import RtpFlow, RtpQuality
+from gateway.calls.quality import as_json as quality_json
 from tests.scripted_call import CALLER, LEG
 from tests.unit.calls.test_history import ToldCall, whole_call
 
@@ -27,6 +30,13 @@ def test_a_normal_call():
         CdrLeg(LEG, "customer", truth.answered_at, truth.ended_at, "PCMU", NORMAL, 200, None, "gateway"),
     )
     assert cdr.data == truth.data == {"vip": True}
+
+
+def test_the_rtp_of_a_leg_is_in_it():
+    call = ToldCall().connected()
+    quality = RtpQuality("PCMU", RtpFlow(150, 15, 7.2, 12.9), 160)
+    call.happens(LegEnded(LEG, NORMAL, 200, 16, by_peer=True, rtp=quality))
+    assert fold(call.told_all).rtp == ({"legId": LEG, **quality_json(quality)},)
 
 
 def test_a_crash_ends_leg_and_call_by_the_gateway():

@@ -103,7 +103,7 @@ def test_the_end_says_why():
     call = whole_call()
     assert call.the(Type.LEG_LEFT).data == {
         "role": "customer", "cause": {"result": "completed", "reason": "normal"}, "sipStatus": 200, "q850": None,
-        "by": "gateway",
+        "by": "gateway", "rtp": None,
     }  # fmt: skip
     assert call.the(Type.CALL_ENDED).data == {
         "cause": {"result": "completed", "reason": "normal"}, "endedBy": "bot", "sipStatus": 200, "q850": None,
