@@ -132,12 +132,8 @@ class OutboundLeg(Leg):
             return _SILENCE, status if status >= 300 else 503, None, False
         status = int(text[8:11])  # PJSUA calls a redirection that it does not follow 487
         q850 = next((reason.cause for reason in reasons_in(text) if reason.protocol == "Q.850"), None)
-        return (
-            causes.of_status(status, Result.CALLEE if status in _BY_THE_CALLED else Result.CARRIER),
-            status,
-            q850,
-            True,
-        )
+        whose = Result.CALLEE if status in _BY_THE_CALLED else Result.CARRIER
+        return causes.of_status(status, whose), status, q850, True
 
 
 def _from(order: Dial, host: str) -> str:

@@ -16,7 +16,11 @@ _AUDIO_S: Final = (0.01, 0.025, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0)
 _RENDER_S: Final = (0.02, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0)
 _DURATION_S: Final = (5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
 _LAG_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_LOSS: Final = (0.0, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+_JITTER_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5)
+_MOS: Final = (1.5, 2.0, 2.5, 3.0, 3.25, 3.5, 3.75, 4.0, 4.1, 4.2, 4.3, 4.4)
 _GAP_S: Final = (0.022, 0.025, 0.03, 0.04, 0.06, 0.1, 0.2, 0.5, 1.0, 5.0)
+_RTP: Final = ("trunk", "direction")
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # `_created` series double the text and serve nobody here
 
@@ -93,6 +97,13 @@ class Instruments:
         self.sound_failures = counter("sound_failures_total", "Sounds that could not be made, by fault", "fault")
         self.tts_texts = counter("tts_texts_total", "Texts spoken, by where the sound came from", "engine", "source")
         self.tts_render = histogram("tts_render_seconds", "An engine's time for one text", _RENDER_S, "engine")
+
+        # RTP, of each leg when it is over; sent: as its peer's RTCP said
+        self.rtp_loss = histogram("rtp_loss_ratio", "RTP packets lost of those expected, by leg", _LOSS, *_RTP)
+        self.rtp_jitter = histogram("rtp_jitter_seconds", "Mean interarrival jitter of RTP, by leg", _JITTER_S, *_RTP)
+        self.rtp_mos = histogram("rtp_mos", "MOS estimate from codec, loss and delay, by leg", _MOS, *_RTP)
+        self.rtp_packets = counter("rtp_packets_total", "RTP packets that should have arrived", *_RTP)
+        self.rtp_lost = counter("rtp_packets_lost_total", "RTP packets that did not arrive", *_RTP)
 
         # Lags (telemetry/lag.py)
         self.event_loop_lag = lag("event_loop_lag_seconds", "How much too late the event loop woke a sleeper", _LAG_S)

@@ -57,6 +57,7 @@ from gateway.calls.events import (
     TimerFired,
 )
 from gateway.calls.model import Call, CallId
+from gateway.calls.quality import RtpQuality
 from gateway.telemetry.instruments import Instruments
 from gateway.telemetry.observer import SpeechSource
 from gateway.telemetry.readings import Readings, Sources
@@ -219,12 +220,29 @@ class Metrics:
             case LegOffered():
                 trunk, channel = self._trunk(call.caller.trunk), self._channel(call.channel.name)
                 self.instruments.calls_offered.of(trunk, channel).inc()
-            case BotFailed() | LegRinging() | LegAnswered() | LegEnded() | LegHoldChanged():
+            case LegEnded():
+                if event.rtp is not None:
+                    self._measured(self._trunk(call.caller.trunk), event.rtp)
+            case BotFailed() | LegRinging() | LegAnswered() | LegHoldChanged():
                 pass
             case DigitsSent() | HangupRequested() | RepliesPushed():
                 pass
             case _:
                 assert_never(event)
+
+    def _measured(self, trunk: str, rtp: RtpQuality) -> None:
+        """The two directions apart; one of which nothing is known is not counted."""
+        of = self.instruments
+        directions = (("received", rtp.received, rtp.mos_received), ("sent", rtp.reported, rtp.mos_sent))
+        for direction, flow, mos in directions:
+            if flow is None or mos is None:
+                continue
+            of.rtp_packets.of(trunk, direction).inc(flow.expected)
+            of.rtp_lost.of(trunk, direction).inc(flow.lost)
+            of.rtp_loss.of(trunk, direction).observe(flow.loss)
+            of.rtp_mos.of(trunk, direction).observe(mos)
+            if flow.jitter_ms is not None:
+                of.rtp_jitter.of(trunk, direction).observe(flow.jitter_ms / 1000)
 
     def _ordered(self, call: Call, watched: _Watched, command: Command, now: float) -> None:
         match command:  # the most frequent first

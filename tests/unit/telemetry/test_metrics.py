@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.calls.causes import OVER_LIMIT, Cause, EndedBy, Reason, Result
+from gateway.calls.causes import NORMAL, OVER_LIMIT, Cause, EndedBy, Reason, Result
 from gateway.calls.commands import Answer, AskBot, BotEventName, Command, EndCall, Note, Play, Silence
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.events import (
@@ -19,12 +19,14 @@ from gateway.calls.events import (
     DtmfReceived,
     Event,
     LegAnswered,
+    LegEnded,
     LegOffered,
     PlaybackEnded,
     PlaybackStarted,
     SoundFailed,
 )
 from gateway.calls.model import AnswerMode, Call, CallId, ChannelPolicy, Leg, LegId, Role
+from gateway.calls.quality import RtpFlow, RtpQuality
 from gateway.calls.replies import BotResponse
 from gateway.telemetry.lag import Lag, Pace
 from gateway.telemetry.metrics import STATUSES, Metrics
@@ -210,6 +212,36 @@ def test_only_a_play_into_silence_tells_how_fast_audio_comes():
     assert seen[of("sound_failures_total", fault="gateway")] == 1
 
 
+def test_the_rtp_of_a_leg_by_direction():
+    call, metrics = metered()
+    call.connected()
+    rtp = RtpQuality("PCMU", RtpFlow(150, 15, 8.0, 12.0), 160, RtpFlow(155, 0), 40.0)
+    call.happens(LegEnded(LEG, NORMAL, 200, 16, by_peer=True, rtp=rtp))
+    seen = {series: value for series, value in scrape(metrics).items() if series[0].startswith("rtp_")}
+    received, sent = ({"trunk": "acme", "direction": direction} for direction in ("received", "sent"))
+    assert seen == {
+        of("rtp_packets_total", **received): 150,
+        of("rtp_packets_lost_total", **received): 15,
+        of("rtp_loss_ratio_count", **received): 1,
+        of("rtp_loss_ratio_sum", **received): pytest.approx(0.1),
+        of("rtp_jitter_seconds_count", **received): 1,
+        of("rtp_jitter_seconds_sum", **received): pytest.approx(0.008),
+        of("rtp_mos_count", **received): 1,
+        of("rtp_mos_sum", **received): rtp.mos_received,
+        of("rtp_packets_total", **sent): 155,
+        of("rtp_loss_ratio_count", **sent): 1,
+        of("rtp_mos_count", **sent): 1,
+        of("rtp_mos_sum", **sent): rtp.mos_sent,
+    }
+
+
+def test_a_direction_of_which_nothing_is_known_is_not_counted():
+    call, metrics = metered()
+    call.connected()
+    call.happens(LegEnded(LEG, NORMAL, 200, 16, by_peer=True, rtp=RtpQuality("PCMU", RtpFlow(0, 0), 160)))
+    assert not [series for series in scrape(metrics) if series[0].startswith("rtp_")]
+
+
 def test_a_refused_invite_and_retries_of_http():
     metrics = plan(Metrics())
     metrics.refused("acme", OVER_LIMIT, 503)
@@ -237,10 +269,13 @@ causes = st.builds(Cause, st.sampled_from(Result), st.sampled_from(Reason))
 kinds = st.sampled_from(BotErrorKind)
 small = st.integers(0, 3)
 seconds = st.floats(0, 1e6)
+flows = st.builds(RtpFlow, small, small, st.none() | seconds)
+qualities = st.builds(RtpQuality, names, flows, small, st.none() | flows)
 events = st.one_of(
     st.builds(LegOffered, st.just(LEG), st.just(CALLER)),
     st.builds(LegAnswered, st.just(LEG), names),
     st.builds(DtmfReceived, st.just(LEG), names),
+    st.builds(LegEnded, st.just(LEG), causes, small, small, st.booleans(), st.none() | qualities),
     st.builds(PlaybackStarted, small),
     st.builds(PlaybackEnded, small, st.booleans(), small, small),
     st.builds(SoundFailed, small, small, names, st.booleans()),
@@ -272,6 +307,7 @@ ALLOWED = {
     "layer": {"http", "event"},
     "source": set(SpeechSource),
     "fault": {"bot", "gateway"},
+    "direction": {"received", "sent"},
     "status": {*map(str, STATUSES), "2xx", "3xx", "4xx", "5xx", "6xx", "other"},
 }
 
