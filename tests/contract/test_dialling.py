@@ -116,7 +116,6 @@ class World:
                 await self._news.wait()
         return found[count - 1]
 
-
     async def until(self, wanted: LegEvent) -> None:
         """Wait for this very event."""
         async with asyncio.timeout(5):
