@@ -42,6 +42,8 @@ class SipBridge:
         self._music: set[str] = set()
         self._shared = _SharedBuffers()
         self._past_underruns = 0
+        self._unwatched = True
+        """Since the longest gap was asked for last, there was a moment without any voice."""
 
     @property
     def clock_rate(self) -> int:
@@ -103,6 +105,7 @@ class SipBridge:
         voice = self._voices.pop(call_id, None)
         if voice is not None:
             del self._by_number[voice.number]
+            self._unwatched = self._unwatched or not self._voices
             self._past_underruns += int(voice.port.underruns())
         self._endpoint.submit(self.mixer.close_call, call_id)
 
@@ -116,8 +119,13 @@ class SipBridge:
         return self._past_underruns + sum(int(voice.port.underruns()) for voice in self._voices.values())
 
     def longest_gap_s(self) -> float:
-        """The longest time between two ticks of the media clock since this was asked last; 0.02 is the rule."""
-        return self._hub.stats(True).maxGapUs / 1e6 if self._hub is not None else 0.0
+        """The longest time between two ticks of the media clock since this was asked last; 0.02 is the rule. 0 if there
+        was a moment without any voice: nobody sees the clock then, and that is no gap."""
+        if self._hub is None:
+            return 0.0
+        gap_s, watched = self._hub.stats(True).maxGapUs / 1e6, not self._unwatched
+        self._unwatched = not self._voices
+        return gap_s if watched else 0.0
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -206,3 +206,18 @@ async def test_edges_are_made_again_after_the_peers_hold_and_playback_goes_on_me
     await real.hold("sendrecv")
     real.bridge.write(CALL, real.pcm(2000), 3, False)
     assert await real.loudness() > LOUD
+
+
+async def test_a_time_without_voices_is_no_gap_of_the_media_clock(real: RealWorld) -> None:
+    bridge = real.bridge
+    assert isinstance(bridge, SipBridge)
+    assert bridge.longest_gap_s() == 0.0
+    await real.passing(200)
+    assert 0.015 < bridge.longest_gap_s() < 0.3
+    bridge.close_voice(CALL)
+    await real.passing(500)
+    bridge.open_voice(CALL)
+    await real.passing(200)
+    assert bridge.longest_gap_s() == 0.0
+    await real.passing(200)
+    assert 0.015 < bridge.longest_gap_s() < 0.3
