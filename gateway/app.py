@@ -92,7 +92,12 @@ class Gateway:
         self._node: Node | None = None
         self._http: HttpServer | None = None
         ping = partial(self._endpoint.run, lambda: None)
-        self._lag = Lag(self._metrics.instruments, ping, self._bridge.longest_gap_s)
+        self._lag = Lag(
+            self._metrics.instruments,
+            ping,
+            self._bridge.longest_gap_s,
+            told=lambda clock, late_s: self.engine.late(clock, late_s),
+        )
 
     async def start(self) -> str:
         """Take calls; the line that says so. Raises OSError (an address is taken) or SoundError (media is missing)."""
@@ -102,22 +107,23 @@ class Gateway:
         journal = self._store.journal
         world = World(self._legs, self._bridge, self._sounds, self._clock, journal, self._metrics)
         running = _running(self._plan, self._session, self._metrics)
-        self._engine = Engine(running, world, self._settings.limits.calls)
-        store, self._node = self._store, Node(self._engine, self._keepers, self._load, self._run_plan)
+        limits, store = self._settings.limits, self._store
+        self._engine = Engine(running, world, limits.calls, limits.lag_ms / 1000)
+        self._node = Node(self._engine, self._keepers, self._load, self._run_plan)
         api = ControlApi(self._node, store.keys, store.history, store.idempotency, self._clock)
         self._http = HttpServer(
             str(self._settings.api.bind),
             self._held,
             self._counted,
-            lambda: not self.engine.live.draining,
+            lambda: self.engine.taking,
             api,
             extra=[web.get("/metrics", self._scrape)],
         )
         await self._engine.start()
         await self._keepers.apply(carriers.specs(self._plan))
         self._metrics.read(self._sources(self._store))
-        self._lag.start()
         url = await self._http.start()
+        self._lag.start()  # last: while it starts, the loop is late, and that is no overload
         bind = self._settings.sip.bind
         return f"ready sip=udp:{bind}:{self._endpoint.udp_port},tcp:{bind}:{self._endpoint.tcp_port} api={url}"
 
@@ -174,10 +180,12 @@ class Gateway:
         )
 
     def _sources(self, store: Store) -> Sources:
-        live = self.engine.live
+        engine, live = self.engine, self.engine.live
         return Sources(
-            ready=lambda: not live.draining,
+            ready=lambda: engine.taking,
             draining=lambda: live.draining,
+            overloaded=lambda: engine.overload.on,
+            overloads=lambda: engine.overload.times,
             calls=lambda: len(live.calls),
             calls_limit=lambda: live.limit,
             calls_by_channel=lambda: live.per_channel,
@@ -290,4 +298,5 @@ def _sip_settings(settings: Settings, plan: Dialplan) -> SipSettings:
         clock_rate=settings.media.clock_rate,
         rtp_ports=(sip.rtp_ports.first, sip.rtp_ports.last),
         admit=carriers.admitted(plan, {}),
+        call_rate=settings.limits.cps,
     )

@@ -60,7 +60,14 @@ class Node:
         """The trunks of the running plan."""
         per_trunk, health = self._engine.live.per_trunk, self._trunks.health()
         return [
-            TrunkStatus(name, str(trunk.host), trunk.transport, health.get(name, UNASKED), per_trunk[name])
+            TrunkStatus(
+                name,
+                str(trunk.host),
+                trunk.transport,
+                health.get(name, UNASKED),
+                per_trunk[name],
+                trunk.limits.channels if trunk.limits is not None else None,
+            )
             for name, trunk in self._engine.running.plan.trunks.items()
         ]
 

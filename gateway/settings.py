@@ -32,7 +32,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("sip.tls", "TLS"),
     NotYet("sip.public_address", "NAT", fine=(None,)),
     NotYet("recordings", "recording"),
-    NotYet("limits.cps", "limits of calls per second"),
     NotYet("security.unknown_source", "403 for strangers", only=("reject",), instead="write drop"),
 )
 """Keys of the design that are refused until they are built; delete a row to switch its feature on."""
@@ -171,8 +170,12 @@ class NodeLimits(Model):
     """Limits of the whole node."""
 
     calls: Whole = Field(500, ge=1)
-    """Most calls at a time; more are refused with 503."""
+    """Most calls at a time; more are refused with 503 and Retry-After."""
     cps: Whole = Field(50, ge=1)
+    """Most new calls per second; more are refused in the same way."""
+    lag_ms: Whole = Field(50, ge=1)
+    """How late the event loop or the media clock may be, twice in 5 seconds, before new calls are refused in the same
+    way until the node has recovered (hostile-world.md, Overload)."""
 
 
 class Security(Model):

@@ -82,6 +82,8 @@ class GatewayProcess:
             "api.bind": "127.0.0.1:0",
             "media.folder": str(ROOT / "media"),
             "cache": str(self._folder / "cache"),
+            "limits.cps": "1000",  # tests call as fast as they can, on machines that are
+            "limits.lag_ms": "60000",  # busy with other things too
             **self._settings,
         }
         own = {f"SWITCHHOOK_{key.replace('.', '__').upper()}": value for key, value in settings.items()}

@@ -49,6 +49,9 @@ Every POST takes an `Idempotency-Key`: sent again within 24 hours with the same 
 Every error is `application/problem+json` (RFC 9457). `code` is for programs, `detail` for people."""
 
 
+_ABOUT_READY = "503 while they are not: the node drains, holds all the calls that it may, or is overloaded."
+
+
 def build(operations: Sequence[Operation]) -> Schema:
     """The whole document."""
     schemas, of = _schemas(operations)
@@ -56,7 +59,7 @@ def build(operations: Sequence[Operation]) -> Schema:
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas, of)
     paths["/healthz"] = {"get": _open("health", "Is the process alive?", "What it holds and has counted.", Health, of)}
-    paths["/readyz"] = {"get": _open("ready", "Are new calls taken?", "503 while they are not.", Ready, of, 503)}
+    paths["/readyz"] = {"get": _open("ready", "Are new calls taken?", _ABOUT_READY, Ready, of, 503)}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -50,7 +50,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("trunks.*.headers.from_bot", "headers set by bots"),
     NotYet("trunks.*.extensions", "outbound calls", fine=(False,), instead="write false or remove it"),
     NotYet("trunks.*.accept_refer", "REFER", fine=(False,), instead="write false or remove it"),
-    NotYet("trunks.*.limits", "limits of trunks"),
     NotYet("channels.*.bot.type", "streaming bots", only=("stream",), instead="write webhook or builtin"),
     NotYet("channels.*.voice.tts", "other TTS engines", only=("piper", "openai"), instead="write espeak"),
     NotYet("channels.*.voice.asr", "speech recognition", only=("whisper", "openai"), instead="write none"),

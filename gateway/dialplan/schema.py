@@ -68,10 +68,12 @@ class TrunkHeaders(Model):
 
 
 class TrunkLimits(Model):
-    """Most calls at a time and new calls per second."""
+    """Most calls at a time and new calls per second. More inbound calls are refused with 503, without Retry-After."""
 
     channels: int | None = Field(None, ge=1)
-    cps: float | None = Field(None, gt=0)
+    """Most legs on this trunk at the same time, inbound and outbound together."""
+    cps: float | None = Field(None, gt=0, le=1000)
+    """Most new calls per second, inbound and outbound each; 0.5 is one in two seconds."""
 
 
 class Trunk(Model):
@@ -108,6 +110,7 @@ class Trunk(Model):
     extensions: bool = False
     accept_refer: bool = False
     limits: TrunkLimits | None = None
+    """What the carrier, or you, allow. Default: only the limits of the whole node."""
     session_timer: int | None = Field(None, ge=90, le=86_400)  # RFC 4028 §5
     """Seconds after which a session that nobody refreshes is over (RFC 4028). Default: only if the peer asks for it."""
     options_interval: int | None = Field(None, ge=5, le=3600)

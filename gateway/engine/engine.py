@@ -1,6 +1,7 @@
 """The engine: takes every new leg, routes it, makes a call of it or refuses it, passes events on; run by app.py."""
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -12,15 +13,19 @@ from gateway.calls.control import CallControl
 from gateway.calls.events import HangupRequested, LegEnded, LegEvent, LegOffered
 from gateway.calls.model import Call, CallId, ChannelPolicy, Leg, Role, Spoken
 from gateway.dialplan.routing import Refuse, ToChannel, ToPrompt, inbound
+from gateway.dialplan.schema import TrunkLimits
 from gateway.engine.call import LiveCall, World
+from gateway.engine.intake import Intake
+from gateway.engine.limits import Admission
 from gateway.engine.live import Live
+from gateway.engine.overload import Overload
 from gateway.engine.ports import Bot
 from gateway.engine.running import Running
+from gateway.telemetry.lag import Clock
 from gateway.telemetry.log import get_logger
 
 ANNOUNCEMENT = "announcement"
 """The channel name of a route that only plays a prompt; no channel of a plan can be meant by it."""
-RETRY_AFTER_S = 30
 
 log = get_logger(__name__)
 
@@ -28,11 +33,29 @@ log = get_logger(__name__)
 class Engine:
     """All live calls of this process."""
 
-    def __init__(self, running: Running, world: World, limit: int) -> None:
+    def __init__(
+        self,
+        running: Running,
+        world: World,
+        limit: int,
+        most_late_s: float = 0.05,
+        draw: Callable[[int, int], int] = random.randint,
+    ) -> None:
+        """At most `limit` calls at a time; none are taken while the node is more than `most_late_s` late (overload.py).
+        `draw` gives a random number between two, both included."""
         self.live = Live(limit)
+        self.overload = Overload(most_late_s)
         self.running = running
         """What new calls run by. Put another one here at will: live calls keep theirs."""
+        self.admission = Admission(self._limits_of, self.live.per_trunk)
+        """To be asked before a leg is added on a trunk."""
         self._world = world
+        self._intake = Intake(self.live, self.overload, world.legs, draw)
+
+    @property
+    def taking(self) -> bool:
+        """New calls are taken: not draining, not full, not overloaded."""
+        return self._intake.shut is None
 
     async def start(self) -> None:
         """Take calls. Raises OSError when an address cannot be had."""
@@ -40,7 +63,7 @@ class Engine:
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls, let live ones go on for at most `timeout_s`, then end them politely."""
-        self.live.draining = True
+        self._shut()
         try:
             async with asyncio.timeout(timeout_s):
                 await self.live.wait_empty()
@@ -49,7 +72,7 @@ class Engine:
 
     async def hang_up_all(self, wait_s: float = 5.0) -> None:
         """End every call now and wait until each is over and its bot told, for at most `wait_s`."""
-        self.live.draining = True
+        self._shut()
         for call in list(self.live.calls.values()):
             call.post(HangupRequested(DRAINED, EndedBy.GATEWAY))
         try:
@@ -68,6 +91,20 @@ class Engine:
         await self._world.sounds.close()
         for bot in self.running.bots.values():
             await bot.close()
+
+    def late(self, clock: Clock, late_s: float) -> None:
+        """One of the node's clocks is so late: a sample of telemetry/lag.py."""
+        now = self._world.clock()
+        self.overload.sample(clock, late_s, now)
+        self._intake.look(now)
+
+    def _shut(self) -> None:
+        self.live.draining = True
+        self._intake.look(self._world.clock())
+
+    def _limits_of(self, trunk: str) -> TrunkLimits | None:
+        planned = self.running.plan.trunks.get(trunk)
+        return planned.limits if planned is not None else None
 
     # ── From the SIP adapter ────────────────────────────────────────────────────────────────────────
 
@@ -90,9 +127,14 @@ class Engine:
 
     def _offered(self, event: LegOffered) -> None:
         caller, running = event.caller, self.running
-        if self.live.draining or self.live.full:
-            why = "draining" if self.live.draining else "the gateway is full"
-            self._refuse(event, 503, why, DRAINED if self.live.draining else OVER_LIMIT, retry=True)
+        now = self._world.clock()
+        shut = self._intake.look(now)
+        if shut is not None:  # it was on its way before SIP knew
+            self._refuse(event, 503, shut, shut.cause, retry_after_s=self._intake.retry_after_s)
+            return
+        over = self.admission.admit_in(caller.trunk, now)
+        if over is not None:  # other trunks have room: no Retry-After, which would keep the carrier away as a whole
+            self._refuse(event, 503, over.why, OVER_LIMIT)
             return
         decision = inbound(running.plan, caller.trunk, caller.to, caller.from_, datetime.now(UTC))
         match decision:
@@ -118,7 +160,7 @@ class Engine:
             customer=Leg(event.leg_id, Role.CUSTOMER),
             started_at=self._world.clock(),
         )
-        live = LiveCall(CallControl(call, self.running.policies), self._world, bot_of, self.live.remove, log)
+        live = LiveCall(CallControl(call, self.running.policies), self._world, bot_of, self._over, log)
         live.log.info(
             "call.started",
             **{
@@ -131,14 +173,21 @@ class Engine:
             },
         )
         self.live.add(live)
+        self._intake.look(call.started_at)
         self._world.journal.append(history.started(call))
         live.post(event)
 
-    def _refuse(self, event: LegOffered, status: int, why: str, cause: Cause, *, retry: bool = False) -> None:
+    def _over(self, call: LiveCall) -> None:
+        self.live.remove(call)
+        self._intake.look(self._world.clock())
+
+    def _refuse(
+        self, event: LegOffered, status: int, why: str, cause: Cause, *, retry_after_s: int | None = None
+    ) -> None:
         fields: Mapping[str, str] = {"from": event.caller.from_, "to": event.caller.to}
         log.info("call.refused", trunk=event.caller.trunk, status=status, why=why, **fields)
         world, nobody = self._world, CallId(f"call_{ULID()}")
         world.observer.refused(event.caller.trunk, cause, status)
         world.journal.append(history.refused(nobody, event.leg_id, event.caller, world.clock(), status, cause, why))
-        headers = (("Retry-After", str(RETRY_AFTER_S)),) if retry else ()
+        headers = (("Retry-After", str(retry_after_s)),) if retry_after_s is not None else ()
         self._world.legs.reject(event.leg_id, status, "", cause, headers)

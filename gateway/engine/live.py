@@ -20,35 +20,46 @@ class Live:
     by_leg: "dict[LegId, LiveCall]" = field(default_factory=dict)
     per_channel: Counter[str] = field(default_factory=Counter)
     per_trunk: Counter[str] = field(default_factory=Counter)
+    """How many legs each trunk carries, inbound and outbound together."""
     finishing: set[asyncio.Task[None]] = field(default_factory=set)
     draining: bool = False
+    _legs_of: dict[CallId, dict[LegId, str]] = field(default_factory=dict)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self._empty.set()
 
-    @property
-    def full(self) -> bool:
-        """No further call is taken."""
-        return len(self.calls) >= self.limit
-
     def add(self, call: "LiveCall") -> None:
-        """A call began."""
+        """A call began, with its customer's leg."""
         self.calls[call.id] = call
-        self.by_leg[call.customer_leg] = call
+        self._legs_of[call.id] = {}
+        self.add_leg(call, call.customer_leg, call.trunk)
         self.per_channel[call.channel] += 1
-        self.per_trunk[call.trunk] += 1
         self.finishing.add(call.task)
         call.task.add_done_callback(self._finished)
         self._empty.clear()
 
     def remove(self, call: "LiveCall") -> None:
-        """Its last leg is gone."""
+        """Its last leg is gone; those that are left are forgotten with it."""
         if self.calls.pop(call.id, None) is None:
             return
-        self.by_leg.pop(call.customer_leg, None)
+        for leg_id in list(self._legs_of[call.id]):
+            self.remove_leg(call, leg_id)
+        del self._legs_of[call.id]
         self.per_channel[call.channel] -= 1
-        self.per_trunk[call.trunk] -= 1
+
+    def add_leg(self, call: "LiveCall", leg_id: LegId, trunk: str) -> None:
+        """A live call has one more leg, on this trunk: it takes one of the trunk's channels."""
+        self.by_leg[leg_id] = call
+        self._legs_of[call.id][leg_id] = trunk
+        self.per_trunk[trunk] += 1
+
+    def remove_leg(self, call: "LiveCall", leg_id: LegId) -> None:
+        """A leg of a live call is gone; nothing if it is not there any more."""
+        trunk = self._legs_of[call.id].pop(leg_id, None) if call.id in self._legs_of else None
+        if trunk is not None:
+            del self.by_leg[leg_id]
+            self.per_trunk[trunk] -= 1
 
     async def wait_empty(self) -> None:
         """Return when no call is up and no bot is still being told of one."""

@@ -36,6 +36,11 @@ class Legs(Protocol):
         """INVITE on a trunk, to its targets one after the other until one responds; LegEnded follows also when the
         trunk is not there or none of its targets is (cause `carrier/no-response`)."""
 
+    def turn_away(self, retry_after_s: int | None, *, draining: bool) -> None:
+        """From now on answer new INVITEs, and OPTIONS outside of dialogs, with 503 and this Retry-After, without making
+        legs of them; None: take calls again. `draining`: it will not change back. Dialogs that are there, and INVITEs
+        that were on their way to the sink, are not touched."""
+
     def ring(self, leg_id: LegId) -> None:
         """180."""
 

@@ -54,6 +54,8 @@ class SipSettings:
     """Every SIP message is written here when it is not empty."""
     admit: Admitted | None = None
     """Whose requests are heard at all; None: everybody's."""
+    call_rate: float = 0.0
+    """Most new INVITEs per second, from all together; more are answered 503 with Retry-After. 0: any number."""
 
 
 def callback(fn: Callable[P, T]) -> Callable[P, T | None]:
@@ -209,6 +211,13 @@ class Endpoint:
         for network, transports in networks:
             self._gate.admit(network, sum(_GATE_BITS[name] for name in transports))
         self._gate.swap()
+
+    def turn_away(self, retry_after_s: int | None, draining: bool = True) -> None:
+        """From now on answer new INVITEs and OPTIONS with 503 and this Retry-After; None: no more. In the PJSIP thread,
+        and without effect on an endpoint that was not told whom to admit."""
+        turn_away = getattr(self._gate, "turnAway", None)
+        if turn_away is not None:
+            turn_away(retry_after_s or 0, draining)
 
     def _config(self) -> Any:
         settings = self.settings

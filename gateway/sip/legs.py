@@ -82,6 +82,10 @@ class SipLegs:
         """INVITE on a trunk."""
         self._endpoint.submit(self._dial, order, self._targets(order.trunk))
 
+    def turn_away(self, retry_after_s: int | None, *, draining: bool) -> None:
+        """503 with Retry-After to all that is new; None: no more."""
+        self._endpoint.submit(self._endpoint.turn_away, retry_after_s, draining)
+
     def ring(self, leg_id: LegId) -> None:
         """180."""
         self._endpoint.submit(self._with_inbound, leg_id, InboundLeg.ring)

@@ -41,6 +41,9 @@ class Sources:
 
     ready: Callable[[], bool]
     draining: Callable[[], bool]
+    overloaded: Callable[[], bool]
+    overloads: Callable[[], int]
+    """How often it was."""
     calls: Callable[[], int]
     calls_limit: Callable[[], int]
     calls_by_channel: Callable[[], Mapping[str, int]]
@@ -120,6 +123,10 @@ def _readings(of: Sources, trunk: Label, channel: Label) -> tuple[_Reading, ...]
     return (
         _Reading(gauge, "ready", "1 while calls are taken", lambda: {"": of.ready()}),
         _Reading(gauge, "draining", "1 once live calls are the last ones", lambda: {"": of.draining()}),
+        _Reading(
+            gauge, "overloaded", "1 while calls are refused as the gateway is late", lambda: {"": of.overloaded()}
+        ),
+        _Reading(counter, "overloads_total", "How often it was overloaded", lambda: {"": of.overloads()}),
         _Reading(gauge, "calls_live", "Calls that are up", lambda: {"": of.calls()}),
         _Reading(gauge, "calls_limit", "Calls that may be up", lambda: {"": of.calls_limit()}),
         _Reading(

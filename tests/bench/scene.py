@@ -137,6 +137,8 @@ def _environment(folder: Path) -> dict[str, str]:
         "SWITCHHOOK_API__BIND": "127.0.0.1:0",
         "SWITCHHOOK_STORE__URL": f"sqlite+aiosqlite:///{folder}/switchhook.db",
         "SWITCHHOOK_LIMITS__CALLS": str(_MOST_CALLS),
+        "SWITCHHOOK_LIMITS__CPS": str(_MOST_CALLS),
+        "SWITCHHOOK_LIMITS__LAG_MS": "60000",  # how much the node can do is what is measured
         "SWITCHHOOK_MEDIA__FOLDER": str(folder / "media"),
         "SWITCHHOOK_MEDIA__CLOCK_RATE": str(RATE),
         "SWITCHHOOK_CACHE": str(folder / "cache"),

@@ -50,6 +50,8 @@ class FakeLegs:
         self.live: dict[LegId, FakeLeg] = {}
         self.all: dict[LegId, FakeLeg] = {}
         self.voices: VoiceSink = lambda *_: None
+        self.turned_away: list[tuple[int | None, bool]] = []
+        """Every order to turn calls away, or to take them again: the Retry-After, and whether it drains."""
         self._sink: LegSink = lambda event: None
         self._pending: list[asyncio.Handle] = []
 
@@ -67,6 +69,9 @@ class FakeLegs:
             self._emit(LegEnded(order.leg_id, Cause(Result.CARRIER, Reason.NO_RESPONSE), 503, None, False))
         else:
             self.live[order.leg_id] = leg
+
+    def turn_away(self, retry_after_s: int | None, *, draining: bool) -> None:
+        self.turned_away.append((retry_after_s, draining))
 
     def ring(self, leg_id: LegId) -> None:
         if (leg := self._unanswered(leg_id)) is not None:
@@ -109,9 +114,15 @@ class FakeLegs:
 
     # ── For the test: the far end ───────────────────────────────────────────────────────────────────
 
-    def call(self, leg_id: LegId, caller: Caller = CALLER, *, acks: bool = True) -> FakeLeg:
-        """An INVITE comes."""
-        leg = self.live[leg_id] = self.all[leg_id] = FakeLeg(acks=acks)
+    def call(self, leg_id: LegId, caller: Caller = CALLER, *, acks: bool = True, on_its_way: bool = False) -> FakeLeg:
+        """An INVITE comes; one `on_its_way` came before the order to turn calls away was carried out."""
+        leg = self.all[leg_id] = FakeLeg(acks=acks)
+        retry_after_s = self.turned_away[-1][0] if self.turned_away else None
+        if retry_after_s is not None and not on_its_way:
+            leg.statuses.append(503)
+            leg.headers = (("Retry-After", str(retry_after_s)),)
+            return leg
+        self.live[leg_id] = leg
         self._emit(LegOffered(leg_id, caller))
         return leg
 

@@ -34,6 +34,7 @@ def test_with_nothing_at_all_the_gateway_is_a_demo_on_loopback(folder: Path) -> 
     assert settings.dialplans == Path("dialplans/demo.yaml")
     assert settings.cache == Path("var/cache")
     assert (settings.media.clock_rate, settings.media.folder, settings.limits.calls) == (8000, Path("media"), 500)
+    assert (settings.limits.cps, settings.limits.lag_ms) == (50, 50)
     assert (settings.security.unknown_source, settings.security.fetch_allow) == ("drop", ())
     assert (settings.log.format, settings.log.level, settings.log.mask) == ("text", "info", True)
 
@@ -75,6 +76,7 @@ def test_the_environment_writes_everything_as_text(folder: Path) -> None:
             "SWITCHHOOK_SIP__UDP_PORT": "5070",
             "SWITCHHOOK_MEDIA__CLOCK_RATE": "16000",
             "SWITCHHOOK_LOG__MASK": "false",
+            "SWITCHHOOK_LIMITS__CPS": "200",
             "SWITCHHOOK_SECURITY__FETCH_ALLOW": "10.0.0.0/8, 192.0.2.1",
             "SWITCHHOOK_SIP__NAMESERVERS": "127.0.0.1:5353, 192.0.2.1",
             "SWITCHHOOK_WHEELHOUSE": "of a build script",
@@ -109,7 +111,7 @@ def test_the_environment_writes_everything_as_text(folder: Path) -> None:
         ("store: {url: sqlite}",
          "switchhook.yaml:1: store.url: write a SQLite file, such as sqlite+aiosqlite:///var/switchhook.db"),
         ("recordings: {url: x}", "switchhook.yaml:1: recordings: is not available yet; remove it"),
-        ("limits: {cps: 5}", "switchhook.yaml:1: limits.cps: is not available yet; remove it"),
+        ("limits: {cps: 0}", "switchhook.yaml:1: limits.cps: 0 is out of range; write a number of at least 1"),
         ("security: {unknown_source: reject}",
          "switchhook.yaml:1: security.unknown_source: is not available yet; write drop"),
         ("media: {clock_rate: 44100}",

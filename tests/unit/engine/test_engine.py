@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
+from gateway.calls.causes import OVER_LIMIT
 from gateway.calls.commands import BotEventName
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.model import Caller, LegId
@@ -12,6 +14,7 @@ from gateway.dialplan.parse import load_text
 from gateway.engine.call import World
 from gateway.engine.engine import Engine
 from gateway.engine.running import Running, policy
+from gateway.telemetry.lag import Clock
 from tests.fakes.bot import ScriptedBot, Thinks, fails, says
 from tests.fakes.bridge import FakeBridge
 from tests.fakes.journal import MemoryJournal
@@ -20,13 +23,15 @@ from tests.fakes.sounds import FakeSounds
 from tests.leaks import no_leaks
 
 PLAN = """
-trunks: {acme: {host: 192.0.2.1}}
+trunks: {acme: {host: 192.0.2.1}, small: {host: 192.0.2.2, limits: {channels: 2, cps: 3}}}
 channels:
   hello: {bot: {type: builtin, name: echo}, filler: {prompt: one-moment, after_ms: 100}, limits: {calls: 2}}
+  many: {bot: {type: builtin, name: echo}}
 routes:
   - {to: "100", channel: hello}
   - {to: "300", say: "We are closed."}
   - {to: "400", reject: 486}
+  - {to: "500", channel: many}
 """
 TEXT = {"type": "text", "text": "Hello"}
 HANGUP = {"type": "hangup"}
@@ -42,8 +47,9 @@ class Desk:
         self.bridge = FakeBridge(lambda *told: self.engine.on_mark(*told))
         self.now = 1000.0
         policies = {name: policy(name, channel) for name, channel in plan.channels.items()}
-        running = Running(plan, policies, {"hello": self.bot}, self._announcer)
-        self.engine = Engine(running, World(self.legs, self.bridge, self.sounds, lambda: self.now, self.journal), limit)
+        running = Running(plan, policies, {"hello": self.bot, "many": self.bot}, self._announcer)
+        world = World(self.legs, self.bridge, self.sounds, lambda: self.now, self.journal)
+        self.engine = Engine(running, world, limit, draw=lambda low, high: low + 1)
         self._calls = 0
 
     def _announcer(self, spoken: object) -> ScriptedBot:
@@ -52,12 +58,17 @@ class Desk:
         bot.on(BotEventName.START, says(TEXT | {"bargeIn": False}, HANGUP))
         return bot
 
-    async def calls(self, to: str = "100", **how: bool) -> tuple[LegId, FakeLeg]:
+    async def calls(self, to: str = "100", trunk: str = "acme", **how: bool) -> tuple[LegId, FakeLeg]:
         self._calls += 1
         leg_id = LegId(f"leg_{self._calls}")
-        leg = self.legs.call(leg_id, Caller(f"{self._calls}@far", "acme", "+12125550123", to), **how)
+        leg = self.legs.call(leg_id, Caller(f"{self._calls}@far", trunk, "+12125550123", to), **how)
         await self.settles()
         return leg_id, leg
+
+    def runs(self, old: str, new: str) -> None:
+        """Another plan runs from now on."""
+        assert old in PLAN
+        self.engine.running = replace(self.engine.running, plan=load_text(PLAN.replace(old, new)))
 
     async def settles(self, seconds: float = 0.02) -> None:
         await asyncio.sleep(seconds)
@@ -99,10 +110,87 @@ async def test_a_full_channel_and_a_full_gateway_refuse_with_503(desk: Desk):
     await desk.calls()
     await desk.calls()
     _, third = await desk.calls()
-    assert third.statuses[-1] == 503
+    assert third.statuses[-1] == 503 and "Retry-After" not in dict(third.headers)
     desk.engine.live.limit = 2
     _, other = await desk.calls("300")
     assert (other.statuses[-1], dict(other.headers)["Retry-After"]) == (503, "30")
+
+
+async def test_a_full_trunk_refuses_and_says_so_while_others_go_on(desk: Desk):
+    first, _ = await desk.calls("500", "small")
+    await desk.calls("500", "small")
+    _, third = await desk.calls("500", "small")
+    _, elsewhere = await desk.calls("500")
+    assert third.statuses[-1] == 503 and "Retry-After" not in dict(third.headers)
+    assert elsewhere.statuses[-1] == 200
+    refused = desk.journal.recorded[desk.journal.types().index("call.refused")].happening
+    assert refused.data["why"] == "trunk small has reached limits.channels: 2 calls at a time"
+    assert refused.data["cause"] == {"result": "gateway", "reason": "over-limit"}
+    desk.legs.bye(first)
+    await desk.settles()
+    _, again = await desk.calls("500", "small")
+    assert again.statuses[-1] == 200
+
+
+async def test_too_many_calls_in_a_second_are_refused_by_the_trunk_before_they_are_routed(desk: Desk):
+    statuses = [(await desk.calls(to, "small"))[1].statuses[-1] for to in ("400", "999", "400", "400")]
+    assert statuses == [486, 404, 486, 503]
+    desk.now += 1 / 3
+    _, later = await desk.calls("400", "small")
+    assert later.statuses[-1] == 486
+
+
+async def test_another_plans_limits_hold_for_new_calls_and_live_ones_are_counted_on(desk: Desk):
+    for _ in range(2):
+        await desk.calls("500", "small")
+    desk.runs("channels: 2, cps: 3", "channels: 3, cps: 30")
+    _, third = await desk.calls("500", "small")
+    _, fourth = await desk.calls("500", "small")
+    assert (third.statuses[-1], fourth.statuses[-1]) == (200, 503)
+
+
+async def test_legs_on_other_trunks_take_their_channels_and_give_them_back(desk: Desk):
+    leg_id, _ = await desk.calls("500")
+    call, agents = desk.engine.live.by_leg[leg_id], [LegId("agent_1"), LegId("agent_2")]
+    for agent in agents:
+        desk.engine.live.add_leg(call, agent, "small")
+    assert desk.engine.live.by_leg[agents[0]] is call
+    assert desk.engine.admission.admit_out("small", desk.now) is not None
+    desk.engine.live.remove_leg(call, agents[0])
+    desk.engine.live.remove_leg(call, agents[0])
+    assert desk.engine.admission.admit_out("small", desk.now) is None
+    desk.legs.bye(leg_id)
+    await desk.settles()
+    assert not desk.engine.live.by_leg and not +desk.engine.live.per_trunk
+
+
+async def test_a_full_gateway_has_sip_turn_calls_away_until_a_place_is_free(desk: Desk):
+    desk.engine.live.limit = 2
+    first, _ = await desk.calls("500")
+    assert desk.engine.taking and desk.legs.turned_away == []
+    await desk.calls("500")
+    assert not desk.engine.taking and desk.legs.turned_away == [(30, False)]
+    _, late = await desk.calls("500", on_its_way=True)
+    assert (late.statuses[-1], dict(late.headers)["Retry-After"]) == (503, "30")
+    desk.legs.bye(first)
+    await desk.settles()
+    assert desk.legs.turned_away == [(30, False), (None, False)] and desk.engine.taking
+
+
+async def test_an_overloaded_gateway_turns_calls_away_and_keeps_those_it_has(desk: Desk):
+    _, live = await desk.calls("500")
+    desk.engine.late(Clock.EVENT_LOOP, 0.2)
+    assert desk.engine.taking
+    desk.engine.late(Clock.EVENT_LOOP, 0.2)
+    assert not desk.engine.taking and desk.legs.turned_away == [(6, False)]
+    _, late = await desk.calls("500", on_its_way=True)
+    assert (late.statuses[-1], dict(late.headers)["Retry-After"]) == (503, "6")
+    assert desk.journal.records[-1].cause == OVER_LIMIT
+    assert not live.got_bye
+    for _ in range(110):
+        desk.now += 0.1
+        desk.engine.late(Clock.EVENT_LOOP, 0.0)
+    assert desk.engine.taking and desk.legs.turned_away[-1] == (None, False)
 
 
 async def test_a_route_that_only_speaks_answers_speaks_and_hangs_up(desk: Desk):
@@ -155,8 +243,12 @@ async def test_a_bot_in_trouble_twice_ends_in_the_fallback(desk: Desk):
 async def test_draining_refuses_new_calls_and_waits_for_live_ones(desk: Desk):
     leg_id, leg = await desk.calls()
     drain = asyncio.create_task(desk.engine.drain(60))
+    await desk.settles()
+    assert desk.legs.turned_away == [(30, True)]
     _, late = await desk.calls()
     assert late.statuses[-1] == 503
+    _, on_its_way = await desk.calls(on_its_way=True)
+    assert (on_its_way.statuses[-1], dict(on_its_way.headers)["Retry-After"]) == (503, "30")
     assert not drain.done() and not leg.got_bye
     desk.legs.bye(leg_id)
     await asyncio.wait_for(drain, 1)

@@ -28,7 +28,7 @@ from gateway.calls.events import (
 from gateway.calls.model import AnswerMode, Call, CallId, ChannelPolicy, Leg, LegId, Role
 from gateway.calls.quality import RtpFlow, RtpQuality
 from gateway.calls.replies import BotResponse
-from gateway.telemetry.lag import Lag, Pace
+from gateway.telemetry.lag import Clock, Lag, Pace
 from gateway.telemetry.metrics import STATUSES, Metrics
 from gateway.telemetry.observer import NOBODY, CallObserver, SoundObserver, SpeechSource
 from gateway.telemetry.readings import Sources
@@ -52,6 +52,8 @@ def sources(**other: object) -> Sources:
     given_ = {
         "ready": lambda: True,
         "draining": lambda: False,
+        "overloaded": lambda: True,
+        "overloads": lambda: 2,
         "calls": lambda: 3,
         "calls_limit": lambda: 1200,
         "calls_by_channel": lambda: {"reception": 2, "gone": 1, "gone too": 1},
@@ -347,6 +349,8 @@ def test_what_is_read_at_the_scrape():
     seen = scrape(metrics)
     assert {series: seen[series] for series in seen if series[0] != "build_info"} == {
         of("ready"): 1,
+        of("overloaded"): 1,
+        of("overloads_total"): 2,
         of("calls_live"): 3,
         of("calls_limit"): 1200,
         of("channel_calls_live", channel="reception"): 2,
@@ -424,11 +428,20 @@ async def test_a_loop_that_is_kept_busy_is_seen_to_be_late():
 async def test_the_pjsip_thread_and_the_media_clock_are_asked():
     gaps = iter([0.0, 0.25, *[0.0] * 1000])
     pings = iter([0.02, 60.0, *[0.0] * 1000])  # one comes late, one never
+    told: list[tuple[Clock, float]] = []
     metrics = Metrics()
-    lag = Lag(metrics.instruments, lambda: asyncio.sleep(next(pings)), lambda: next(gaps), QUICK)
+    lag = Lag(
+        metrics.instruments,
+        lambda: asyncio.sleep(next(pings)),
+        lambda: next(gaps),
+        QUICK,
+        told=lambda *sample: told.append(sample),
+    )
     lag.start()
     await asyncio.sleep(0.4)
     await lag.stop()
+    assert [late_s for clock, late_s in told if clock is Clock.MEDIA] == [pytest.approx(0.23)], "later than a tick"
+    assert sum(clock is Clock.EVENT_LOOP for clock, _ in told) > 20
     seen = scrape(metrics)
     assert seen[of("media_clock_gap_seconds_count")] == 1
     assert seen[of("media_clock_gap_seconds_sum")] == 0.25
