@@ -215,9 +215,12 @@ class Endpoint:
     def turn_away(self, retry_after_s: int | None, draining: bool = True) -> None:
         """From now on answer new INVITEs and OPTIONS with 503 and this Retry-After; None: no more. In the PJSIP thread,
         and without effect on an endpoint that was not told whom to admit."""
-        turn_away = getattr(self._gate, "turnAway", None)
-        if turn_away is not None:
-            turn_away(retry_after_s or 0, draining)
+        if not hasattr(self._gate, "turnAway"):
+            return
+        if retry_after_s is None:
+            self._gate.takeCalls()
+        else:
+            self._gate.turnAway(retry_after_s, pj.GATE_DRAINING if draining else pj.GATE_OVERLOADED)
 
     def _config(self) -> Any:
         settings = self.settings
