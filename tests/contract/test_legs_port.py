@@ -46,6 +46,10 @@ class FarEnd(Protocol):
         """Wait for this status of the INVITE; the Reason header (or "") that came with it."""
         ...
 
+    async def is_turned_away(self) -> int:
+        """Wait for a 503 to the INVITE: its Retry-After."""
+        ...
+
     async def saw_bye(self) -> str: ...
     async def saw_digits(self, digits: str) -> None: ...
 
@@ -77,6 +81,10 @@ class RealFarEnd:
         await self._peer.until(lambda: status in self._peer.statuses)
         return _reason(self._peer.responses[self._peer.statuses.index(status)])
 
+    async def is_turned_away(self) -> int:
+        await self._peer.until(lambda: 503 in self._peer.statuses)
+        return int(_header(self._peer.responses[self._peer.statuses.index(503)], "Retry-After"))
+
     async def saw_bye(self) -> str:
         await self._peer.until(lambda: any(text.startswith("BYE ") for text in self._peer.requests))
         return _reason(next(text for text in self._peer.requests if text.startswith("BYE ")))
@@ -86,7 +94,11 @@ class RealFarEnd:
 
 
 def _reason(text: str) -> str:
-    return next((line[8:] for line in text.split("\r\n") if line.startswith("Reason: ")), "")
+    return _header(text, "Reason")
+
+
+def _header(text: str, name: str) -> str:
+    return next((line.partition(": ")[2] for line in text.split("\r\n") if line.startswith(f"{name}: ")), "")
 
 
 class FakeFarEnd:
@@ -119,6 +131,10 @@ class FakeFarEnd:
     async def saw(self, status: int) -> str:
         assert status in self._leg.statuses
         return dict(self._leg.headers).get("Reason", "")
+
+    async def is_turned_away(self) -> int:
+        assert self._leg.statuses[-1] == 503
+        return int(dict(self._leg.headers)["Retry-After"])
 
     async def saw_bye(self) -> str:
         assert self._leg.got_bye
@@ -178,7 +194,8 @@ async def _fake() -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def _pjsip() -> AsyncIterator[World]:
-    endpoint = Endpoint(SipSettings(bind="127.0.0.1", udp_port=0, tcp_port=0, rtp_ports=(21000, 29000)))
+    admit = (("127.0.0.0/8", ("udp", "tcp")),)
+    endpoint = Endpoint(SipSettings("127.0.0.1", udp_port=0, tcp_port=0, rtp_ports=(21000, 29000), admit=admit))
     numbers = iter(range(1000))
     bridge = SipBridge(endpoint, lambda name: b"\0\0" * 800)
     accounts, new_id = Accounts(endpoint), lambda: LegId(f"leg_{next(numbers)}")
@@ -187,8 +204,9 @@ async def _pjsip() -> AsyncIterator[World]:
     world = World(legs, lambda: RealFarEnd(peers.pop()), 0.1)
     await legs.start(world.take, lambda *_: None)
     try:
-        async with SipPeer(endpoint.udp_port or 0) as one, SipPeer(endpoint.udp_port or 0) as two:
-            peers += [two, one]
+        port = endpoint.udp_port or 0
+        async with SipPeer(port) as one, SipPeer(port) as two, SipPeer(port) as three:
+            peers += [three, two, one]
             yield world
             await legs.stop()
     finally:
@@ -362,3 +380,22 @@ async def test_stop_ends_every_leg(world: World) -> None:
     ended = [event for event in world.events if isinstance(event, LegEnded)]
     assert {event.leg_id for event in ended} == {connected, offered}
     assert {event.cause for event in ended} == {causes.DRAINED}
+
+
+@pytest.mark.parametrize("draining", [False, True])
+async def test_what_is_new_is_turned_away_without_a_leg_until_calls_are_taken_again(
+    world: World, draining: bool
+) -> None:
+    live, early, late = world.far_end(), world.far_end(), world.far_end()
+    leg_id = await world.connected(live)
+    world.legs.turn_away(17, draining=draining)
+    await world.settle()
+    early.call()
+    assert await early.is_turned_away() == 17
+    await world.settle()
+    assert len(world.events) == 2, "no leg was made of it"
+    world.legs.turn_away(None, draining=False)
+    await world.settle()
+    await world.offered(late)
+    live.bye()
+    assert (await world.event(LegEnded)).leg_id == leg_id, "the live call was not touched"

@@ -117,6 +117,17 @@ async def test_a_full_node_says_when_to_come_back_and_is_not_ready(gateway: Gate
     await callers.call(ACME)
 
 
+async def test_a_node_takes_so_many_new_calls_in_a_second(tmp_path: Path) -> None:
+    async with GatewayProcess(PLAN, tmp_path, {"limits.cps": "1"}) as gateway, AsyncExitStack() as stack:
+        burst = [await stack.enter_async_context(Caller(gateway, OTHER)) for _ in range(14)]
+        for caller in burst:
+            caller.invites("404")
+        answers = [await caller.is_told_finally() for caller in burst]
+        assert [answer.status for answer in answers[:10]] == [404] * 10, "ten at once are a group, not a flood"
+        refused = [answer for answer in answers if answer.status == 503]
+        assert refused and all(answer.header("Retry-After") for answer in refused)
+
+
 async def test_an_overloaded_node_turns_calls_away_until_it_has_recovered(tmp_path: Path) -> None:
     """Its event loop is made late by stopping the process, longer than any noise of the machine may be."""
     async with GatewayProcess(PLAN, tmp_path, {"limits.lag_ms": "400"}) as gateway, AsyncExitStack() as stack:
