@@ -206,12 +206,12 @@ MISTAKES = [
     (trunk("transport: upd"), '4: trunks.acme.transport: "upd" is not known; did you mean "udp"?'),
     (trunk("srtp: required"), "4: trunks.acme.srtp: is not available yet; write off or remove it"),
     (
-        trunk('auth: {username: gw, realm: "*", password: {file: /dev/null}}'),
+        trunk('auth: {username: gw, realm: "*", password: {file: LICENSE}}'),
         '4: trunks.acme.auth.realm: "*" would answer any challenger; write the realm of the carrier\'s 401, such as '
         '"acme.example"',
     ),
     (
-        trunk('auth: {username: "g w", realm: acme.example, password: {file: /dev/null}}'),
+        trunk('auth: {username: "g w", realm: acme.example, password: {file: LICENSE}}'),
         '4: trunks.acme.auth.username: "g w" cannot stand in a SIP URI; write the user name that the carrier gave you',
     ),
     (
@@ -219,7 +219,7 @@ MISTAKES = [
         "2: trunks.acme: has register: true but no auth; write auth: {username: …, realm: …, password: {env: NAME}}",
     ),
     (
-        trunk("inbound_auth: {username: gw, realm: acme.example, password: {file: /dev/null}}"),
+        trunk("inbound_auth: {username: gw, realm: acme.example, password: {file: LICENSE}}"),
         "4: trunks.acme.inbound_auth: is not available yet; remove it",
     ),
     (
