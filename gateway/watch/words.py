@@ -1,0 +1,195 @@
+"""What things are called on the board: who hears whom, ages, numbers, legs, events; for picture.py and watch.py.
+
+Pure. Numbers, digits and what bots attached are masked as in the log, unless the operator asked for them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from gateway.dialplan.numbers import mask
+from gateway.watch.rows import CallRow, EndRow, Happened, LegRow
+from gateway.watch.wire import cause_of, text, whole
+
+_DIGITS: Final = re.compile(r"\+?[0-9](?:[-. ()]?[0-9]){4,}", re.ASCII)
+_MUSIC: Final = "music:"
+_UP: Final = "connected"
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """How numbers are written."""
+
+    shown: bool = False
+
+    def one(self, number: str) -> str:
+        """A caller's or called number."""
+        return (number if self.shown else mask(number)) or "-"
+
+    def both(self, row: CallRow | EndRow) -> str:
+        """Who called whom."""
+        return f"{self.one(row.from_)} -> {self.one(row.to)}"
+
+    def within(self, words: str) -> str:
+        """A text that may have a number in it."""
+        return words if self.shown else _DIGITS.sub(lambda found: mask(found[0]), words)
+
+    def secret(self, words: str) -> str:
+        """Keys that were pressed."""
+        return words if self.shown else "•" * len(words)
+
+
+# ── who hears whom ──────────────────────────────────────────────────────────────────────────────────
+
+
+def hears(row: CallRow) -> str:
+    """Who hears whom, in one phrase: those that hear each other, then who only listens, then who hears nothing."""
+    names = _names(row.legs)
+    edges = {(edge.source, edge.sink) for edge in row.hearing}
+    edges |= {(edge.sink, "bot") for edge in row.hearing if edge.source == "bot" and _is_heard(row.legs, edge.sink)}
+    pairs = [(a, b) for a, b in edges if (b, a) in edges and _rank(a, names) < _rank(b, names)]
+    pairs.sort(key=lambda pair: (_rank(pair[0], names), _rank(pair[1], names)))
+    together = {party for pair in pairs for party in pair}
+    if len(pairs) > 1 and len(pairs) == len(together) * (len(together) - 1) // 2:
+        phrases = [" <-> ".join(names.get(one, one) for one in sorted(together, key=lambda each: _rank(each, names)))]
+    else:
+        phrases = [f"{names.get(a, a)} <-> {names.get(b, b)}" for a, b in pairs]
+    for leg in row.legs:
+        one_way = sorted(source for source, sink in edges if sink == leg.leg_id and (sink, source) not in edges)
+        if one_way:
+            phrases.append(f"{names[leg.leg_id]} hears {' + '.join(_party(one, names) for one in one_way)}")
+        elif leg.state == _UP and not any(leg.leg_id in edge for edge in edges):
+            phrases.append(f"{names[leg.leg_id]} hears nothing")
+    return ", ".join(phrases) or "-"
+
+
+def _is_heard(legs: Sequence[LegRow], leg_id: str) -> bool:
+    return any(leg.leg_id == leg_id and not leg.muted and not leg.held and leg.peer_hold != "inactive" for leg in legs)
+
+
+def _names(legs: Sequence[LegRow]) -> dict[str, str]:
+    """A leg's name: its role, with a number where there are several of it."""
+    many, given, names = Counter(leg.role for leg in legs), Counter[str](), {"bot": "bot"}
+    for leg in legs:
+        given[leg.role] += 1
+        names[leg.leg_id] = f"{leg.role} {given[leg.role]}" if many[leg.role] > 1 else leg.role
+    return names
+
+
+def _rank(party: str, names: Mapping[str, str]) -> int:
+    """Legs in their order, the bot after them, then strangers."""
+    order = [*(name for name in names if name != "bot"), "bot"]
+    return order.index(party) if party in names else len(order)
+
+
+def _party(party: str, names: Mapping[str, str]) -> str:
+    return names.get(party) or party.removeprefix(_MUSIC)
+
+
+# ── legs, times, ends ───────────────────────────────────────────────────────────────────────────────
+
+
+def leg(row: CallRow, one: LegRow) -> str:
+    """A leg: `customer connected, PCMU, muted`."""
+    held = {"sendonly": "holds us", "inactive": "holds us, silent"}.get(one.peer_hold)
+    more = (row.codecs.get(one.leg_id), "held" * one.held, held, "muted" * one.muted, one.mode)
+    room = f"in {one.room}" if one.room not in ("", "main") else None
+    return ", ".join([f"{_names(row.legs)[one.leg_id]} {one.state}", *filter(None, (*more, room))])
+
+
+def passed(seconds: float) -> str:
+    """A time that has passed: `0:07`, `12:34`, `1:02:03`, `3 d 04 h`."""
+    whole_s = max(0, int(seconds))
+    days, hours, minutes = whole_s // 86400, whole_s // 3600 % 24, whole_s // 60 % 60
+    if days:
+        return f"{days} d {hours:02} h"
+    return f"{hours}:{minutes:02}:{whole_s % 60:02}" if hours else f"{minutes}:{whole_s % 60:02}"
+
+
+def clock(at: float) -> str:
+    """A time of day where the operator sits."""
+    return datetime.fromtimestamp(at).strftime("%H:%M:%S")
+
+
+# ── an event as a line ──────────────────────────────────────────────────────────────────────────────
+
+
+def event_line(event: Happened, numbers: Numbers) -> str:
+    """For --plain: when (UTC), which call, what, and the rest in words."""
+    at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{at}  {event.call_id}  {event.type:<16}  {event_words(event, numbers)}".rstrip()
+
+
+def event_words(event: Happened, numbers: Numbers) -> str:
+    """What an event says beside its type."""
+    write = _WORDS.get(event.type)
+    return write(event.data, numbers) if write is not None else _generic(event.data, numbers)
+
+
+def _offer(data: Mapping[str, object], numbers: Numbers) -> str:
+    return f"{numbers.one(text(data, 'from'))} -> {numbers.one(text(data, 'to'))}"
+
+
+def _refused(data: Mapping[str, object], numbers: Numbers) -> str:
+    return f"{_offer(data, numbers)}: {whole(data, 'sipStatus')} {_cause(data)}, {numbers.within(text(data, 'why'))}"
+
+
+def _ended(data: Mapping[str, object], _: Numbers) -> str:
+    return f"by {text(data, 'endedBy')}: {_cause(data)}, {(whole(data, 'durationMs') or 0) / 1000:.1f} s"
+
+
+def _joined(data: Mapping[str, object], _: Numbers) -> str:
+    return " ".join(filter(None, (text(data, "role"), text(data, "codec"))))
+
+
+def _left(data: Mapping[str, object], _: Numbers) -> str:
+    return f"{text(data, 'role')}, by {text(data, 'by')}: {_cause(data)}"
+
+
+def _digit(data: Mapping[str, object], numbers: Numbers) -> str:
+    return numbers.secret(text(data, "digit"))
+
+
+def _tagged(data: Mapping[str, object], numbers: Numbers) -> str:
+    tags = data.get("data")
+    return _generic(tags, numbers) if numbers.shown and isinstance(tags, dict) else ", ".join(_keys(tags))
+
+
+def _keys(value: object) -> list[str]:
+    return [str(key) for key in value] if isinstance(value, Mapping) else []
+
+
+def _asked(data: Mapping[str, object], _: Numbers) -> str:
+    return text(data, "event") + (", again" if data.get("again") is True else "")
+
+
+def _cause(data: Mapping[str, object]) -> str:
+    return "/".join(cause_of(data))
+
+
+def _generic(data: Mapping[str, object], numbers: Numbers) -> str:
+    """Of types that have no words of their own, also such as are not known: `name=value`, digits masked."""
+    return " ".join(f"{key}={_value(value, numbers)}" for key, value in data.items() if value not in (None, [], {}))
+
+
+def _value(value: object, numbers: Numbers) -> str:
+    if isinstance(value, list):
+        return ",".join(_value(each, numbers) for each in value)
+    if isinstance(value, Mapping):
+        return "/".join(_value(each, numbers) for each in value.values())
+    return numbers.within(value) if isinstance(value, str) else str(value)
+
+
+_WORDS: Final[Mapping[str, Callable[[Mapping[str, object], Numbers], str]]] = {
+    "call.started": _offer,
+    "call.refused": _refused,
+    "call.ended": _ended,
+    "call.tagged": _tagged,
+    "leg.joined": _joined,
+    "leg.left": _left,
+    "dtmf.received": _digit,
+    "bot.asked": _asked,
+}
