@@ -220,7 +220,7 @@ def watch(
     """Watch a running gateway on the terminal: what is wrong, trunks, calls, who hears whom, how the last calls ended.
 
     On the gateway's own machine it needs nothing: it makes itself a key, and revokes it at the end. Elsewhere, give
-    --url and a key (in SWITCHHOOK_KEY: others can read a command line). q or Ctrl-C ends it. A gateway that goes away is
+    --url and a key (in SWITCHHOOK_KEY: others can read a command line). q or Ctrl-C ends it. A gateway that goes is
     said to be gone, and found again when it is back.
 
     Try: switchhook watch, or switchhook watch --plain | grep call.ended

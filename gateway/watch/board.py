@@ -192,16 +192,16 @@ class Board:
 
     def troubles(self, now: float) -> list[str]:
         """What an operator should look at, in a few words each; the worst first."""
-        found = [f"trunk {trunk.name} is down" for trunk in self.trunks or () if trunk.state == "down"]
+        found = [f"trunk {trunk.name} down" for trunk in self.trunks or () if trunk.state == "down"]
         found += [
-            f"trunk {trunk.name} is not registered"
+            f"trunk {trunk.name} not registered"
             for trunk in self.trunks or ()
             if trunk.registration == "failed" and trunk.state != "down"
         ]
         failing = sum(row.trouble is not None for row in self.calls.values())
         slow = sum(row.trouble is None and is_slow(row, now) for row in self.calls.values())
-        found += [f"the bot fails in {_calls(failing)}"] if failing else []
-        found += [f"{_calls(slow)} {'waits' if slow == 1 else 'wait'} for a slow bot"] if slow else []
+        found += [f"bot fails in {_calls(failing)}"] if failing else []
+        found += [f"bot slow in {_calls(slow)}"] if slow else []
         if self.limit is not None and len(self.calls) >= self.limit:
             found.append("no room for another call")
         return found

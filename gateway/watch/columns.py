@@ -12,30 +12,31 @@ _GAP: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of at least `least` and at most `most` cells. When there is no room, the one with the highest `drop` is
-    left out first; 0 always stays."""
+    """A column that wants `good` cells, can do with `least`, and takes up to `most` of what is left.
+
+    `drop` 0 is always shown; others come in that order, where every column before has what is good for it.
+    """
 
     title: str
     least: int
+    good: int
     most: int
     drop: int = 0
 
 
 def widths(columns: Sequence[Column], width: int) -> dict[str, int]:
-    """The width of each column that is shown, by title; what is left goes to the first columns first."""
-    shown = list(columns)
-    while len(shown) > 1 and _needed(shown) > width:
-        shown.remove(max(shown, key=lambda column: column.drop))
-    found, rest = {column.title: column.least for column in shown}, width - _needed(shown)
-    for column in sorted(shown, key=lambda each: each.drop):
-        more = max(0, min(rest, column.most - column.least))
-        found[column.title] += more
+    """The width of each column that is shown, by title, in the order of the columns."""
+    shown = [column for column in columns if not column.drop]
+    for column in sorted(columns, key=lambda each: each.drop):
+        if column.drop and sum(each.good + _GAP for each in [*shown, column]) - _GAP <= width:
+            shown.append(column)
+    found = {column.title: column.least for column in columns if column in shown}
+    rest = width - sum(found.values()) - _GAP * (len(shown) - 1)
+    for title, enough in [*((each.title, each.good) for each in shown), *((each.title, each.most) for each in shown)]:
+        more = max(0, min(rest, enough - found[title]))
+        found[title] += more
         rest -= more
     return found
-
-
-def _needed(columns: Sequence[Column]) -> int:
-    return sum(column.least for column in columns) + _GAP * (len(columns) - 1)
 
 
 def line(cells: Sequence[tuple[str, int, str]], style: str = "") -> Text:

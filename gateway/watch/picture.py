@@ -1,6 +1,6 @@
 """Draws the board: lines for a terminal of a given size, what matters most first; pure, called by watch.py.
 
-The first line is the verdict, the third what is wrong. Colour never says anything that the words do not.
+The first line is the verdict, the second what is wrong. Colour never says anything that the words do not.
 """
 
 from collections.abc import Sequence
@@ -23,30 +23,29 @@ _FAULTS: Final = {
 """An end's style by whose doing it was; what is not here is as bad as the gateway's."""
 
 _TRUNKS: Final = (
-    Column("TRUNK", 10, 16),
-    Column("STATE", 10, 16),
-    Column("CALLS", 5, 9),
-    Column("REGISTRATION", 12, 12, drop=3),
-    Column("HOST", 15, 24, drop=2),
-    Column("WHAT IS WRONG", 14, 60, drop=1),
+    Column("TRUNK", 8, 14, 16),
+    Column("STATE", 10, 14, 14),
+    Column("CALLS", 5, 6, 9),
+    Column("REGISTRATION", 12, 12, 12, drop=1),
+    Column("HOST", 15, 22, 30, drop=2),
+    Column("WHAT IS WRONG", 14, 34, 80),
 )
 _CALLS: Final = (
-    Column("AGE", 7, 8),
-    Column("FROM -> TO", 20, 29),
-    Column("BOT", 10, 22),
-    Column("WHO HEARS WHOM", 16, 60),
-    Column("STATE", 8, 12, drop=1),
-    Column("CHANNEL", 10, 14, drop=2),
-    Column("TRUNK", 10, 14, drop=3),
+    Column("AGE", 7, 7, 8),
+    Column("FROM -> TO", 20, 28, 28),
+    Column("STATE", 8, 12, 12, drop=1),
+    Column("BOT", 11, 16, 22),
+    Column("WHO HEARS WHOM", 16, 23, 60),
+    Column("CHANNEL", 10, 14, 14, drop=2),
+    Column("TRUNK", 10, 14, 14, drop=3),
 )
 _ENDS: Final = (
-    Column("ENDED", 8, 8),
-    Column("FROM -> TO", 20, 29),
-    Column("TOOK", 7, 7),
-    Column("WHY", 14, 30),
-    Column("BY", 8, 11, drop=1),
+    Column("ENDED", 8, 8, 8),
+    Column("FROM -> TO", 20, 28, 28),
+    Column("TOOK", 7, 7, 7),
+    Column("WHY", 19, 21, 30),
+    Column("BY", 8, 8, 11, drop=1),
 )
-_ORDER: Final = ("AGE", "FROM -> TO", "STATE", "BOT", "WHO HEARS WHOM", "CHANNEL", "TRUNK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +67,10 @@ def picture(board: Board, now: float, look: Look) -> Text:
     body = _focus(board, shown_at, look, room) if board.focus else _node(board, shown_at, look, room)
     if gone:
         for row in body:
-            row.stylize("dim")
+            row.stylize(_FAINT)
     rows = [*rows, *body][: look.height]
     for row in rows:
-        row.truncate(look.width)
+        row.truncate(look.width, overflow="ellipsis")
     return Text("\n", no_wrap=True, end="").join(rows)
 
 
@@ -93,10 +92,10 @@ def _header(board: Board, now: float, width: int) -> list[Text]:
             verdict = (" ASKING ", "reverse", board.address)
             second, third = Text(), Text()
         case Link.LIVE:
-            verdict, second = _live(board), Text(f"watching {board.focus}" if board.focus else counts)
-            third = _troubles(board, now)
+            verdict, second = _live(board), _troubles(board, now)
+            third = Text(f"watching {board.focus}" if board.focus else counts)
     badge, style, words = verdict
-    time = "" if board.link is Link.GONE else clock(board.heard_at)
+    time = f"updated {clock(board.heard_at)}" if board.link is Link.LIVE else ""
     room = width - len(badge) - len(time) - 3
     first = Text.assemble((badge, style), "  ", (fitted(words, room), _TITLE), " ", (time, _FAINT))
     return [first, second, third]
@@ -137,7 +136,7 @@ def _trunks(board: Board, now: float, width: int, most: int | None) -> list[Text
         return [Text("no trunks", style=_FAINT)]
     shown = widths(_TRUNKS, width)
     rows = [_trunk(trunk, now, shown) for trunk in sorted(board.trunks, key=lambda trunk: not trunk.down)]
-    return [_title(shown, tuple(shown)), *_at_most(rows, most, "trunks")]
+    return [_title(shown), *_at_most(rows, most, "trunks")]
 
 
 def _trunk(trunk: TrunkRow, now: float, shown: dict[str, int]) -> Text:
@@ -152,33 +151,32 @@ def _trunk(trunk: TrunkRow, now: float, shown: dict[str, int]) -> Text:
         "CALLS": (calls, _DOUBTFUL if full else ""),
         "REGISTRATION": ("-" if trunk.registration == "none" else trunk.registration, registered),
         "HOST": (trunk.host, _FAINT),
-        "WHAT IS WRONG": (trunk.detail or "", _BAD),
+        "WHAT IS WRONG": (trunk.detail or "registration failed" * (trunk.registration == "failed"), _BAD),
     }
-    return _row(cells, shown, tuple(shown))
+    return _row(cells, shown)
 
 
 def _calls(board: Board, now: float, look: Look, most: int | None) -> list[Text]:
     if not board.calls:
         return [Text("no calls", style=_FAINT)]
     shown = widths(_CALLS, look.width)
-    order = tuple(name for name in _ORDER if name in shown)
     rows = sorted(board.calls.values(), key=lambda row: (not _is_odd(row, now), -row.started_at, row.call_id))
     in_full = most is None or 1 + sum(1 + max(1, len(row.legs)) for row in rows) <= most
     drawn: list[Text] = []
     for row in rows[: None if most is None or in_full else most]:
-        drawn.append(_call(row, now, look.numbers, shown, order))
+        drawn.append(_call(row, now, look.numbers, shown))
         drawn += _details(row, look.width, "CHANNEL" not in shown) if in_full else []
     if not in_full and most is not None:
         drawn = _at_most(drawn, most - 1, "calls", of=len(rows))
-    return [_title(shown, order), *drawn]
+    return [_title(shown), *drawn]
 
 
 def _is_odd(row: CallRow, now: float) -> bool:
     return row.trouble is not None or is_slow(row, now)
 
 
-def _call(row: CallRow, now: float, numbers: Numbers, shown: dict[str, int], order: Sequence[str]) -> Text:
-    bot, style = _bot(row, now)
+def _call(row: CallRow, now: float, numbers: Numbers, shown: dict[str, int]) -> Text:
+    bot, style = _bot(row, now, "STATE" in shown)
     cells = {
         "AGE": (passed(now - row.started_at), ""),
         "FROM -> TO": (numbers.both(row), _TITLE),
@@ -188,15 +186,15 @@ def _call(row: CallRow, now: float, numbers: Numbers, shown: dict[str, int], ord
         "CHANNEL": (row.channel or "", _FAINT),
         "TRUNK": (row.trunk or "", _FAINT),
     }
-    return _row(cells, shown, order)
+    return _row(cells, shown)
 
 
-def _bot(row: CallRow, now: float) -> tuple[str, str]:
-    """What the bot does, or before that where the call is."""
+def _bot(row: CallRow, now: float, with_state: bool) -> tuple[str, str]:
+    """What the bot does; where the call is, if that has no column and the bot does nothing."""
     if row.trouble is not None:
         return row.trouble, _BAD
     if row.doing is None:
-        return ("" if row.state == "bot" else row.state), ""
+        return ("-" if with_state or row.state == "bot" else row.state), ""
     if is_slow(row, now):
         return f"slow {passed(now - row.doing.since)}, {row.doing.what}", _DOUBTFUL
     return row.doing.what, ""
@@ -214,7 +212,7 @@ def _ends(ends: Sequence[EndRow], look: Look, most: int | None) -> list[Text]:
     if not ends or most == 0:
         return []
     shown = widths(_ENDS, look.width)
-    return [_title(shown, tuple(shown)), *(_end(end, look.numbers, shown) for end in ends[:most])]
+    return [_title(shown), *(_end(end, look.numbers, shown) for end in ends[:most])]
 
 
 def _end(end: EndRow, numbers: Numbers, shown: dict[str, int]) -> Text:
@@ -225,7 +223,7 @@ def _end(end: EndRow, numbers: Numbers, shown: dict[str, int]) -> Text:
         "WHY": (f"{end.result}/{end.reason}", _FAULTS.get(end.result, _BAD)),
         "BY": (end.ended_by, ""),
     }
-    return _row(cells, shown, tuple(shown))
+    return _row(cells, shown)
 
 
 # ── one call ────────────────────────────────────────────────────────────────────────────────────────
@@ -250,12 +248,12 @@ def _event(at: float, kind: str, words: str, width: int) -> Text:
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _title(shown: dict[str, int], order: Sequence[str]) -> Text:
-    return line([(name, shown[name], _TITLE) for name in order])
+def _title(shown: dict[str, int]) -> Text:
+    return line([(name, shown[name], _TITLE) for name in shown])
 
 
-def _row(cells: dict[str, tuple[str, str]], shown: dict[str, int], order: Sequence[str]) -> Text:
-    return line([(cells[name][0], shown[name], cells[name][1]) for name in order])
+def _row(cells: dict[str, tuple[str, str]], shown: dict[str, int]) -> Text:
+    return line([(cells[name][0], shown[name], cells[name][1]) for name in shown])
 
 
 def _at_most(rows: list[Text], most: int | None, what: str, of: int | None = None) -> list[Text]:

@@ -15,6 +15,7 @@ from gateway.watch.rows import CallRow, EndRow, Happened, LegRow
 from gateway.watch.wire import cause_of, text, whole
 
 _DIGITS: Final = re.compile(r"\+?[0-9](?:[-. ()]?[0-9]){4,}", re.ASCII)
+_NOBODY: Final = ("anonymous", "")
 _MUSIC: Final = "music:"
 _UP: Final = "connected"
 
@@ -27,7 +28,7 @@ class Numbers:
 
     def one(self, number: str) -> str:
         """A caller's or called number."""
-        return (number if self.shown else mask(number)) or "-"
+        return (number if self.shown or number in _NOBODY else mask(number)) or "-"
 
     def both(self, row: CallRow | EndRow) -> str:
         """Who called whom."""
