@@ -41,12 +41,12 @@ class NotSeen(Exception):
 
 
 class Client:
-    """One gateway. `url` has no slash at its end."""
+    """One gateway. `url` has no slash at its end; `answer_s` is how long an answer may take."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, key: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, key: str, answer_s: float = ANSWER_S) -> None:
         self._session, self.url = session, url
         self._headers = {"Authorization": f"Bearer {key}"}
-        self._skew = 0.0
+        self._skew, self.answer_s = 0.0, answer_s
 
     def now(self) -> float:
         """The time by the gateway's clock, as far as its Date headers tell (RFC 9110 §6.6.1: whole seconds)."""
@@ -72,13 +72,13 @@ class Client:
     async def _ask(self, path: str, query: Mapping[str, str] | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
         try:
             async with (
-                asyncio.timeout(ANSWER_S),
+                asyncio.timeout(self.answer_s),
                 self._session.get(self.url + path, params=query, headers=headers, allow_redirects=False) as answer,
             ):
                 self._set_clock(answer)
                 return answer.status, await answer.read()
         except TimeoutError:
-            raise Lost(f"no answer in {ANSWER_S:g} s") from None
+            raise Lost(f"no answer in {self.answer_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Lost(_why(error)) from None
 
@@ -128,7 +128,7 @@ class Client:
         Raises UnknownSeq, NotSeen, Lost or WatchError.
         """
         query = {**({"after": str(after)} if after is not None else {}), **({"call": call} if call else {})}
-        patience = aiohttp.ClientTimeout(total=None, sock_connect=ANSWER_S, sock_read=HEARTBEATS_S)
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=self.answer_s, sock_read=HEARTBEATS_S)
         try:
             async with self._session.get(
                 f"{self.url}/v1/events", params=query, headers=self._headers, timeout=patience, read_bufsize=_LINE,

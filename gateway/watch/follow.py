@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from gateway.watch.board import Board
-from gateway.watch.client import ANSWER_S, Client, Lost, NotSeen, UnknownSeq, WatchError
+from gateway.watch.client import Client, Lost, NotSeen, UnknownSeq, WatchError
 from gateway.watch.rows import CallRow, Happened
 from gateway.watch.wire import NotOurs, call_of, end_of_cdr, event_of, items, text, time, trunk_of
 
@@ -108,7 +108,7 @@ class Follower:
     async def _begin(self, stream: AsyncIterator[Happened | str]) -> int:
         """The seq after which it follows: the gateway's first comment says it."""
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self._client.answer_s):
                 first = await anext(stream, "")
         except TimeoutError:
             first = ""

@@ -59,7 +59,8 @@ def hears(row: CallRow) -> str:
     else:
         phrases = [f"{names.get(a, a)} <-> {names.get(b, b)}" for a, b in pairs]
     for leg in row.legs:
-        one_way = sorted(source for source, sink in edges if sink == leg.leg_id and (sink, source) not in edges)
+        one_way = [source for source, sink in edges if sink == leg.leg_id and (sink, source) not in edges]
+        one_way.sort(key=lambda source: (_rank(source, names), source))
         if one_way:
             phrases.append(f"{names[leg.leg_id]} hears {' + '.join(_party(one, names) for one in one_way)}")
         elif leg.state == _UP and not any(leg.leg_id in edge for edge in edges):
