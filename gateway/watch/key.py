@@ -39,4 +39,4 @@ async def own_key(store_url: str) -> AsyncIterator[str]:
         try:
             await revoke_key(store_url, name)
         except RecordsError as error:
-            sys.stderr.write(f"the key {name} is still good ({error}); write: switchhook keys revoke {name}\n")
+            sys.stderr.write(f"the key {name} could not be revoked ({error}); see switchhook keys list\n")

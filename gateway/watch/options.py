@@ -11,7 +11,7 @@ from gateway.settings import Settings, load_settings
 
 KEY_VARIABLE: Final = "SWITCHHOOK_KEY"
 """Not SWITCHHOOK_API_KEY: settings.py takes what begins like a setting (`api`) for one."""
-_HERE: Final = re.compile(r"https?://(127\.|localhost\b|\[::1\])")
+_HERE: Final = re.compile(r"https?://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?/*$")
 _URL: Final = re.compile(r"https?://[^\s/?#@]+/*")
 
 

@@ -177,7 +177,7 @@ def _keys(enough: asyncio.Event) -> Iterator[None]:
 
     def typed() -> None:
         pressed = os.read(keyboard, 64)
-        if not pressed or pressed[:1] in b"qQ":
+        if not pressed or b"q" in pressed.lower():  # several keys may come at once
             enough.set()
 
     tty.setcbreak(keyboard)
