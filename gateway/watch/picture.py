@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from gateway.watch.board import Board, Link, is_slow
@@ -35,7 +36,7 @@ _CALLS: Final = (
     Column("FROM -> TO", 20, 28, 28),
     Column("STATE", 8, 12, 12, drop=1),
     Column("BOT", 11, 16, 22),
-    Column("WHO HEARS WHOM", 16, 23, 60),
+    Column("WHO HEARS WHOM", 16, 34, 60),
     Column("CHANNEL", 10, 14, 14, drop=2),
     Column("TRUNK", 10, 14, 14, drop=3),
 )
@@ -161,14 +162,14 @@ def _calls(board: Board, now: float, look: Look, most: int | None) -> list[Text]
         return [Text("no calls", style=_FAINT)]
     shown = widths(_CALLS, look.width)
     rows = sorted(board.calls.values(), key=lambda row: (not _is_odd(row, now), -row.started_at, row.call_id))
-    in_full = most is None or 1 + sum(1 + max(1, len(row.legs)) for row in rows) <= most
-    drawn: list[Text] = []
-    for row in rows[: None if most is None or in_full else most]:
-        drawn.append(_call(row, now, look.numbers, shown))
-        drawn += _details(row, look.width, "CHANNEL" not in shown) if in_full else []
-    if not in_full and most is not None:
-        drawn = _at_most(drawn, most - 1, "calls", of=len(rows))
-    return [_title(shown), *drawn]
+    fit = rows if most is None else rows[:most]
+    lines = [_call(row, now, look.numbers, shown) for row in fit]
+    in_full = [
+        each for row, first in zip(fit, lines, strict=True) for each in (first, *_details(row, look.width, shown))
+    ]
+    if most is None or (len(fit) == len(rows) and len(in_full) < most):
+        return [_title(shown), *in_full]
+    return [_title(shown), *_at_most(lines, most - 1, "calls", of=len(rows))]
 
 
 def _is_odd(row: CallRow, now: float) -> bool:
@@ -196,15 +197,17 @@ def _bot(row: CallRow, now: float, with_state: bool) -> tuple[str, str]:
     if row.doing is None:
         return ("-" if with_state or row.state == "bot" else row.state), ""
     if is_slow(row, now):
-        return f"slow {passed(now - row.doing.since)}, {row.doing.what}", _DOUBTFUL
+        return f"slow {passed(now - row.doing.since)}, {row.doing.what.removeprefix('asked: ')}", _DOUBTFUL
     return row.doing.what, ""
 
 
-def _details(row: CallRow, width: int, with_channel: bool) -> list[Text]:
-    """The legs, a line each; the first one also says where the call is, if there is no column for it."""
+def _details(row: CallRow, width: int, shown: dict[str, int]) -> list[Text]:
+    """The legs, a line each, and what has no column or no room in it: where the call is, who hears whom."""
     lines = [leg(row, one) for one in row.legs] or ["no leg yet"]
-    if with_channel and row.channel:
+    if "CHANNEL" not in shown and row.channel:
         lines[0] += f"; {row.channel} on {row.trunk}"
+    if cell_len(hears(row)) > shown["WHO HEARS WHOM"]:
+        lines.append(hears(row))
     return [line([("", 7, ""), (words, width - 9, _FAINT)]) for words in lines]
 
 

@@ -99,7 +99,7 @@ def test_a_slow_bot_is_on_top() -> None:
     board.happened(event(9, "bot.asked", "call_0", NOW - 7, event="dtmf"))
     lines = drawn(board, 140)
     assert lines[1] == "look at: bot slow in 1 call"
-    assert "8:20" in lines[8] and "slow 0:07, asked: dtmf" in lines[8]
+    assert "8:20" in lines[8] and "slow 0:07, dtmf" in lines[8]
 
 
 def test_everyone_in_a_call_has_a_line() -> None:
@@ -110,6 +110,7 @@ def test_everyone_in_a_call_has_a_line() -> None:
     )
     lines = drawn(board)
     assert lines[8].split()[4:] == ["talking", "agent", "hears", "customer"]
+    assert drawn(board, 60)[11] == "         agent hears customer", "in full where its column is too narrow"
     assert lines[9:11] == ["         customer connected, PCMU; reception on acme", "         agent connected, muted"]
 
 
