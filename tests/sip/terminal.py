@@ -60,9 +60,9 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        """The newest picture that is complete, without colours."""
+        """The newest picture that is complete (as the next one has begun), without colours."""
         pictures = self.output.split(_HOME)
-        return _CONTROL.sub("", pictures[-1]).replace("\r", "")
+        return _CONTROL.sub("", pictures[-2]).replace("\r", "") if len(pictures) > 2 else ""
 
     @property
     def modes(self) -> list[object]:
@@ -81,7 +81,7 @@ class Terminal:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"it was not shown; the screen:\n{self.screen}") from None
+            raise AssertionError(f"it was not shown; all of it:\n{_CONTROL.sub('', self.output[-8000:])}") from None
         return self.screen
 
     async def exit_code(self, timeout_s: float = 10.0) -> int:

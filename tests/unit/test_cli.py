@@ -27,7 +27,7 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "route", "call", "demo", "prompts"])
+@pytest.mark.parametrize("command", ["serve", "check", "route", "call", "demo", "watch", "prompts"])
 def test_help_teaches_every_command(command: str):
     assert f" {command} " in run("--help").output
     told = run(command, "--help")
