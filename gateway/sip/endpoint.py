@@ -21,7 +21,12 @@ T = TypeVar("T")
 
 _SYSTEM_ERRORS: Final = 120_000  # PJ_ERRNO_START_SYS: PJSIP's status for errno + this
 _GATE_BITS: Final = {"udp": pj.GATE_UDP, "tcp": pj.GATE_TCP, "tls": pj.GATE_TLS}
+_DECISIONS: Final = (
+    "passed", "stranger", "method", "replaces", "rate", "cps", "draining", "overloaded",
+    "malformed", "malformed_response",
+)  # fmt: skip
 _LONGEST_GOODBYE: Final = 2.0
+_SMALLEST_BURST: Final = 10.0  # a slow rate's: calls and probes come in groups
 _RTCP_PORTS: Final = 2  # RTP on the even port, RTCP on the odd one
 
 _the_only_one: Final = threading.Lock()
@@ -53,9 +58,11 @@ class SipSettings:
     trace_file: str = ""
     """Every SIP message is written here when it is not empty."""
     admit: Admitted | None = None
-    """Whose requests are heard at all; None: everybody's."""
+    """Whose requests are heard at all; None: everybody's, and none of the limits below."""
+    source_rate: float = 0.0
+    """How many requests a second outside of dialogs an address may send; a second's worth or 10 at once. 0: any."""
     call_rate: float = 0.0
-    """Most new INVITEs per second, from all together; more are answered 503 with Retry-After. 0: any number."""
+    """How many new calls a second the node takes (dialplan.md, limits.cps), likewise. 0: any."""
 
 
 def callback(fn: Callable[P, T]) -> Callable[P, T | None]:
@@ -138,11 +145,12 @@ class Endpoint:
         await self.thread.start(self._set_up, self._tear_down)
 
     def decisions(self) -> dict[str, int]:
-        """How often the gatekeeper let a request pass or stopped it, by what it found; empty without one."""
+        """How often the gatekeeper let a request pass or stopped it, or a response, by what it found (GateCounts in
+        gatekeeper.hpp says what each name means); empty without one."""
         if self._gate is None:
             return {}
         counts = self._gate.counts()
-        return {name: getattr(counts, name) for name in ("passed", "stranger", "method", "replaces")}
+        return {name: getattr(counts, name) for name in _DECISIONS}
 
     async def stop(self) -> None:
         """End everything in order (at most some 2 s); safe to call twice."""
@@ -204,6 +212,9 @@ class Endpoint:
             return
         self._gate = pj.Gatekeeper()
         self.admit(self.settings.admit)
+        source, calls = self.settings.source_rate, self.settings.call_rate
+        self._gate.setSourceRate(source, max(source, _SMALLEST_BURST))
+        self._gate.setCallRate(calls, max(calls, _SMALLEST_BURST))
         self._gate.install()
 
     def admit(self, networks: Admitted) -> None:
@@ -213,10 +224,11 @@ class Endpoint:
         self._gate.swap()
 
     def turn_away(self, retry_after_s: int | None, draining: bool = True) -> None:
-        """From now on answer new INVITEs and OPTIONS with 503 and this Retry-After; None: no more. In the PJSIP thread,
-        and without effect on an endpoint that was not told whom to admit."""
-        if not hasattr(self._gate, "turnAway"):
-            return
+        """Answer new INVITEs, and OPTIONS outside of dialogs, with 503 and this Retry-After; None: take calls again.
+
+        Draining or overloaded (hostile-world.md, Overload and Crash-only) makes a difference to `decisions` only. In
+        the PJSIP thread, on an endpoint that was told whom to admit. Raises ValueError for seconds below 0.
+        """
         if retry_after_s is None:
             self._gate.takeCalls()
         else:

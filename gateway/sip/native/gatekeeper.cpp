@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "gatekeeper.hpp"
 
+#include "networks.hpp"
+#include "rates.hpp"
+#include "sanity.hpp"
+
 #include <pjsip.h>
 #include <pjsua-lib/pjsua.h>
 
-#include <array>
 #include <atomic>
 #include <cstring>
 #include <stdexcept>
@@ -15,71 +18,9 @@ namespace switchhook {
 
 namespace {
 
-using Bytes = std::array<unsigned char, 16>; // IPv4 addresses are kept as mapped ones (RFC 4291 §2.5.5.2)
-
-constexpr unsigned MAPPED_BITS = 96;
 constexpr int BEFORE_TRANSACTIONS = PJSIP_MOD_PRIORITY_TSX_LAYER - 4;
-
-Bytes mapped(const unsigned char *ipv4) {
-    Bytes bytes{};
-    bytes[10] = bytes[11] = 0xff;
-    std::memcpy(&bytes[12], ipv4, 4);
-    return bytes;
-}
-
-Bytes bytes_of(const pj_sockaddr &address) {
-    const auto *raw = static_cast<const unsigned char *>(pj_sockaddr_get_addr(&address));
-    if (address.addr.sa_family == pj_AF_INET())
-        return mapped(raw);
-    Bytes bytes{};
-    std::memcpy(bytes.data(), raw, bytes.size());
-    return bytes;
-}
-
-struct Network {
-    Bytes address{};
-    unsigned prefix = 0;
-    int transports = 0;
-
-    bool holds(const Bytes &other) const {
-        const unsigned whole = prefix / 8, rest = prefix % 8;
-        if (std::memcmp(address.data(), other.data(), whole) != 0)
-            return false;
-        return rest == 0 || ((address[whole] ^ other[whole]) >> (8 - rest)) == 0;
-    }
-};
-
-Network parse(const std::string &text, int transports) {
-    const auto slash = text.find('/');
-    std::string host = text.substr(0, slash);
-    pj_str_t name = pj_str(host.data());
-    Network network;
-    network.transports = transports;
-    unsigned char raw[16];
-    unsigned most = 128;
-    if (pj_inet_pton(pj_AF_INET(), &name, raw) == PJ_SUCCESS) {
-        network.address = mapped(raw);
-        most = 32;
-    } else if (pj_inet_pton(pj_AF_INET6(), &name, raw) == PJ_SUCCESS) {
-        std::memcpy(network.address.data(), raw, sizeof(raw));
-    } else {
-        throw std::invalid_argument("not a network: " + text);
-    }
-    unsigned long prefix = most;
-    if (slash != std::string::npos) {
-        std::size_t used = 0;
-        const std::string digits = text.substr(slash + 1);
-        try {
-            prefix = std::stoul(digits, &used);
-        } catch (const std::exception &) {
-            used = 0;
-        }
-        if (used == 0 || used != digits.size() || prefix > most)
-            throw std::invalid_argument("not a network: " + text);
-    }
-    network.prefix = static_cast<unsigned>(prefix) + (most == 32 ? MAPPED_BITS : 0);
-    return network;
-}
+constexpr Rate REFUSALS{200, 200}; // of sources that ask too often, all together
+constexpr int TOO_MANY_CALLS_RETRY_AFTER = 1; // seconds: the rate has room again in less
 
 using Table = std::vector<Network>;
 
@@ -114,16 +55,56 @@ bool unserved(const pjsip_method &method) {
 // Requests that make no sense outside of a dialog, where PJSUA would look for one to start.
 bool needs_dialog(const pjsip_method &method) { return is(method, "REFER") || is(method, "NOTIFY"); }
 
-void refuse(pjsip_rx_data *rdata, int status) {
+// RFC 3261 §17.1.1.2, §17.2.3: the first copy was let in, and this one costs no more than its answer.
+bool is_retransmission(pjsip_rx_data *rdata) {
+    pj_str_t key;
+    const pjsip_method &method = rdata->msg_info.msg->line.req.method;
+    if (pjsip_tsx_create_key(rdata->tp_info.pool, &key, PJSIP_ROLE_UAS, &method, rdata) != PJ_SUCCESS)
+        return false;
+    const pjsip_transaction *transaction = pjsip_tsx_layer_find_tsx(&key, PJ_FALSE);
+    return transaction != nullptr && transaction->state < PJSIP_TSX_STATE_TERMINATED;
+}
+
+pjsip_allow_hdr *allow_of(pjsip_endpoint *endpoint) {
+    const pjsip_hdr *allow = pjsip_endpt_get_capability(endpoint, PJSIP_H_ALLOW, nullptr);
+    return reinterpret_cast<pjsip_allow_hdr *>(const_cast<pjsip_hdr *>(allow));
+}
+
+// PJSUA tells every peer that it takes MESSAGE and SUBSCRIBE: RFC 3261 §20.5, Allow names what is served.
+void tell_only_what_is_served(pjsip_endpoint *endpoint) {
+    pjsip_allow_hdr *allow = allow_of(endpoint);
+    if (allow == nullptr)
+        return;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < allow->count; ++i)
+        if (pjsip_method method; pjsip_method_init_np(&method, &allow->values[i]), !unserved(method))
+            allow->values[kept++] = allow->values[i];
+    allow->count = kept;
+}
+
+struct Refusal {
+    int status;
+    const char *phrase = nullptr; // or what RFC 3261 calls it
+    int retry_after = -1;         // seconds; none
+};
+
+void refuse(pjsip_rx_data *rdata, const Refusal &refusal) {
     pjsip_endpoint *endpoint = pjsua_get_pjsip_endpt();
     pjsip_hdr headers;
     pj_list_init(&headers);
-    if (status == PJSIP_SC_METHOD_NOT_ALLOWED) { // RFC 3261 §8.2.1: with an Allow header
-        static pj_str_t name = pj_str(const_cast<char *>("Allow"));
-        static pj_str_t value = pj_str(const_cast<char *>("INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, PRACK"));
-        pj_list_push_back(&headers, pjsip_generic_string_hdr_create(rdata->tp_info.pool, &name, &value));
-    }
-    pjsip_endpt_respond_stateless(endpoint, rdata, status, nullptr, &headers, nullptr);
+    if (refusal.status == PJSIP_SC_METHOD_NOT_ALLOWED) // RFC 3261 §8.2.1: with an Allow header
+        if (const pjsip_allow_hdr *allow = allow_of(endpoint))
+            pj_list_push_back(&headers, pjsip_hdr_clone(rdata->tp_info.pool, allow));
+    if (refusal.retry_after >= 0)
+        pj_list_push_back(&headers, pjsip_retry_after_hdr_create(rdata->tp_info.pool, refusal.retry_after));
+    pj_str_t phrase = pj_str(const_cast<char *>(refusal.phrase != nullptr ? refusal.phrase : ""));
+    pjsip_endpt_respond_stateless(endpoint, rdata, refusal.status, phrase.slen > 0 ? &phrase : nullptr, &headers, nullptr);
+}
+
+Rate rate_of(double per_second, double burst) {
+    if (!(per_second >= 0) || !(burst >= 1 || per_second == 0))
+        throw std::invalid_argument("a rate is 0 or more a second, with bursts of 1 or more");
+    return Rate{per_second, burst};
 }
 
 // Some phones send a key as INFO with application/dtmf: the bare key, with 10 and 11 for * and #. PJSUA knows only
@@ -152,14 +133,22 @@ void as_dtmf_relay(pjsip_rx_data *rdata) {
 } // namespace
 
 struct Gatekeeper::State {
+    using Count = std::atomic<std::uint64_t>;
+
     std::shared_ptr<const Table> table = std::make_shared<const Table>();
     Table next;
-    std::atomic<std::uint64_t> passed{0}, stranger{0}, method{0}, replaces{0};
+    Rate source_rate, call_rate;
+    SourceRates sources;
+    Bucket calls, refusals;
+    int retry_after = -1; // turned away since: seconds
+    GateReason why = GATE_DRAINING;
+    Count passed{0}, stranger{0}, method{0}, replaces{0}, rate{0}, cps{0}, draining{0}, overloaded{0}, malformed{0},
+        malformed_response{0};
     pjsip_module module{};
     bool installed = false;
 
     bool knows(const pjsip_rx_data *rdata) const {
-        const Bytes source = bytes_of(rdata->pkt_info.src_addr);
+        const Address source = address_of(rdata->pkt_info.src_addr);
         const int transport = transport_bit(rdata);
         for (const Network &network : *table)
             if ((network.transports & transport) != 0 && network.holds(source))
@@ -167,29 +156,77 @@ struct Gatekeeper::State {
         return false;
     }
 
-    // Whether the message was dealt with here.
+    bool asks_too_often(pjsip_rx_data *rdata, int method_id) {
+        if (source_rate.per_second <= 0 || method_id == PJSIP_ACK_METHOD || method_id == PJSIP_CANCEL_METHOD)
+            return false;
+        if (in_dialog(rdata) || is_retransmission(rdata))
+            return false;
+        return !sources.take(address_of(rdata->pkt_info.src_addr), source_rate, steady_seconds());
+    }
+
+    bool is_one_call_too_many(pjsip_rx_data *rdata) {
+        if (call_rate.per_second <= 0 || is_retransmission(rdata))
+            return false;
+        return !calls.take(call_rate, steady_seconds());
+    }
+
+    bool refused(pjsip_rx_data *rdata, Count &count, const Refusal &refusal) {
+        ++count;
+        refuse(rdata, refusal);
+        return true;
+    }
+
+    // A request that is malformed or not served.
+    bool is_unfit(pjsip_rx_data *rdata, bool outside) {
+        const pjsip_method &asked = rdata->msg_info.msg->line.req.method;
+        if (const char *fault = fault_of(rdata)) {
+            if (asked.id != PJSIP_ACK_METHOD)
+                return refused(rdata, malformed, {PJSIP_SC_BAD_REQUEST, fault});
+            ++malformed; // RFC 3261 §17.1.1.3: nothing answers an ACK
+            return true;
+        }
+        if (unserved(asked) || (outside && needs_dialog(asked)))
+            return refused(rdata, method, {PJSIP_SC_METHOD_NOT_ALLOWED});
+        static const pj_str_t replaces_name = pj_str(const_cast<char *>("Replaces"));
+        if (asked.id == PJSIP_INVITE_METHOD && outside &&
+            pjsip_msg_find_hdr_by_name(rdata->msg_info.msg, &replaces_name, nullptr))
+            return refused(rdata, replaces, {PJSIP_SC_FORBIDDEN});
+        return false;
+    }
+
+    // Whether the message was dealt with here. What costs least is asked first, and no answer is given without limit.
     bool stops(pjsip_rx_data *rdata) {
         const pjsip_method &asked = rdata->msg_info.msg->line.req.method;
+        const bool outside = rdata->msg_info.to->tag.slen == 0;
+        const bool is_call = asked.id == PJSIP_INVITE_METHOD, is_probe = asked.id == PJSIP_OPTIONS_METHOD;
         if (!knows(rdata) && !in_dialog(rdata)) {
             ++stranger;
             return true;
         }
-        const bool outside = rdata->msg_info.to->tag.slen == 0;
-        if (unserved(asked) || (outside && needs_dialog(asked))) {
-            ++method;
-            refuse(rdata, PJSIP_SC_METHOD_NOT_ALLOWED);
+        if (asks_too_often(rdata, asked.id)) {
+            ++rate;
+            if ((is_call || is_probe) && refusals.take(REFUSALS, steady_seconds()))
+                refuse(rdata, {PJSIP_SC_SERVICE_UNAVAILABLE});
             return true;
         }
-        static const pj_str_t replaces_name = pj_str(const_cast<char *>("Replaces"));
-        if (is(asked, "INVITE") && outside && pjsip_msg_find_hdr_by_name(rdata->msg_info.msg, &replaces_name, nullptr)) {
-            ++replaces;
-            refuse(rdata, PJSIP_SC_FORBIDDEN);
+        if (is_unfit(rdata, outside))
             return true;
-        }
+        if (retry_after >= 0 && outside && (is_call || is_probe) && !is_retransmission(rdata))
+            return refused(rdata, why == GATE_DRAINING ? draining : overloaded,
+                           {PJSIP_SC_SERVICE_UNAVAILABLE, nullptr, retry_after});
+        if (is_call && outside && is_one_call_too_many(rdata))
+            return refused(rdata, cps, {PJSIP_SC_SERVICE_UNAVAILABLE, nullptr, TOO_MANY_CALLS_RETRY_AFTER});
         if (is(asked, "INFO"))
             as_dtmf_relay(rdata);
         ++passed;
         return false;
+    }
+
+    bool stops_response(pjsip_rx_data *rdata) {
+        if (fault_of(rdata) == nullptr)
+            return false;
+        ++malformed_response;
+        return true;
     }
 };
 
@@ -198,6 +235,9 @@ struct GateModule {
     static Gatekeeper *current;
     static pj_bool_t on_rx_request(pjsip_rx_data *rdata) {
         return current != nullptr && current->state_->stops(rdata) ? PJ_TRUE : PJ_FALSE;
+    }
+    static pj_bool_t on_rx_response(pjsip_rx_data *rdata) {
+        return current != nullptr && current->state_->stops_response(rdata) ? PJ_TRUE : PJ_FALSE;
     }
 };
 
@@ -214,12 +254,14 @@ void Gatekeeper::install() {
     state_->module.id = -1;
     state_->module.priority = BEFORE_TRANSACTIONS;
     state_->module.on_rx_request = &GateModule::on_rx_request;
+    state_->module.on_rx_response = &GateModule::on_rx_response;
     GateModule::current = this;
     const pj_status_t status = pjsip_endpt_register_module(pjsua_get_pjsip_endpt(), &state_->module);
     if (status != PJ_SUCCESS) {
         GateModule::current = nullptr;
         throw pj::Error(status, "Gatekeeper::install()", "", __FILE__, __LINE__);
     }
+    tell_only_what_is_served(pjsua_get_pjsip_endpt());
     state_->installed = true;
 }
 
@@ -232,12 +274,25 @@ void Gatekeeper::remove() {
     state_->installed = false;
 }
 
-void Gatekeeper::admit(const std::string &network, int transports) { state_->next.push_back(parse(network, transports)); }
+void Gatekeeper::admit(const std::string &network, int transports) { state_->next.push_back(network_of(network, transports)); }
 
 void Gatekeeper::swap() {
     state_->table = std::make_shared<const Table>(std::move(state_->next));
     state_->next.clear();
 }
+
+void Gatekeeper::setSourceRate(double per_second, double burst) { state_->source_rate = rate_of(per_second, burst); }
+
+void Gatekeeper::setCallRate(double per_second, double burst) { state_->call_rate = rate_of(per_second, burst); }
+
+void Gatekeeper::turnAway(int retry_after_seconds, GateReason why) {
+    if (retry_after_seconds < 0)
+        throw std::invalid_argument("Retry-After is 0 s or more");
+    state_->retry_after = retry_after_seconds;
+    state_->why = why;
+}
+
+void Gatekeeper::takeCalls() { state_->retry_after = -1; }
 
 GateCounts Gatekeeper::counts() const {
     GateCounts counts;
@@ -245,6 +300,12 @@ GateCounts Gatekeeper::counts() const {
     counts.stranger = state_->stranger;
     counts.method = state_->method;
     counts.replaces = state_->replaces;
+    counts.rate = state_->rate;
+    counts.cps = state_->cps;
+    counts.draining = state_->draining;
+    counts.overloaded = state_->overloaded;
+    counts.malformed = state_->malformed;
+    counts.malformed_response = state_->malformed_response;
     return counts;
 }
 

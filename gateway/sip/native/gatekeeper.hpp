@@ -21,7 +21,14 @@ struct GateCounts {
     std::uint64_t stranger = 0; // a source in no table: no answer at all
     std::uint64_t method = 0;   // a request that we do not serve: 405
     std::uint64_t replaces = 0; // an INVITE that would take a call over: 403
+    std::uint64_t rate = 0;     // its source asks too often: 503, or no answer
+    std::uint64_t cps = 0;      // more new calls a second than the node takes: 503, Retry-After
+    std::uint64_t draining = 0, overloaded = 0;          // turned away, see GateReason: 503, Retry-After
+    std::uint64_t malformed = 0, malformed_response = 0; // sanity.hpp: a request 400 (an ACK nothing), a response nothing
 };
+
+// Why calls are turned away.
+enum GateReason { GATE_DRAINING, GATE_OVERLOADED };
 
 // The transports that a network may use, as bits.
 enum GateTransport { GATE_UDP = 1, GATE_TCP = 2, GATE_TLS = 4 };
@@ -44,6 +51,22 @@ class Gatekeeper {
 
     // From now on the networks admitted since the last swap are let in, and no others.
     void swap();
+
+    // How many requests outside of a dialog each source address may send; 0 is no limit. Over it, INVITE and OPTIONS get a 503
+    // without Retry-After (the node is not full) while there are less than 200 such refusals a second in all; the rest gets
+    // no answer. ACK, CANCEL and retransmissions are not counted. Throws std::invalid_argument (a burst is at least 1).
+    void setSourceRate(double per_second, double burst);
+
+    // How many new calls the whole node takes; 0 is no limit. Over it, 503 with Retry-After. A retransmission of an INVITE
+    // that was let in is no new call. Throws std::invalid_argument.
+    void setCallRate(double per_second, double burst);
+
+    // From now on new INVITEs, and OPTIONS outside of dialogs, get 503 and `Retry-After: seconds`; what belongs to a call or
+    // a transaction that there is goes on. Again: with other seconds, for another reason. Throws std::invalid_argument.
+    void turnAway(int retry_after_seconds, GateReason why);
+
+    // The end of turnAway.
+    void takeCalls();
 
     GateCounts counts() const;
 

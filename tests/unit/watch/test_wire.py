@@ -42,7 +42,7 @@ def test_a_trunk_as_the_api_gives_it() -> None:
     row = trunk_of(document(trunk_out(MemoryControl().trunks()[0]).model_dump_json(by_alias=True)))
     assert (row.name, row.host, row.state, row.registration, row.since) == (
         "acme",
-        "192.0.2.1:5060",
+        "192.0.2.1",
         "up",
         "none",
         1.8e9,
