@@ -19,7 +19,7 @@ namespace switchhook {
 namespace {
 
 constexpr int BEFORE_TRANSACTIONS = PJSIP_MOD_PRIORITY_TSX_LAYER - 4;
-constexpr Rate REFUSALS{200, 200}; // of sources that ask too often, all together
+constexpr Rate REFUSALS{200, 200};            // of sources that ask too often, all together
 constexpr int TOO_MANY_CALLS_RETRY_AFTER = 1; // seconds: the rate has room again in less
 
 using Table = std::vector<Network>;
@@ -179,7 +179,7 @@ struct Gatekeeper::State {
     // A request that is malformed or not served.
     bool is_unfit(pjsip_rx_data *rdata, bool outside) {
         const pjsip_method &asked = rdata->msg_info.msg->line.req.method;
-        if (const char *fault = fault_of(rdata)) {
+        if (const char *fault = fault_of(rdata)) { // in the SDP too: after a 488 (§21.4.26) a peer would try another codec
             if (asked.id != PJSIP_ACK_METHOD)
                 return refused(rdata, malformed, {PJSIP_SC_BAD_REQUEST, fault});
             ++malformed; // RFC 3261 §17.1.1.3: nothing answers an ACK
