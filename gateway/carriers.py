@@ -39,15 +39,16 @@ def trunk_lookup(plan: Dialplan, resolved: Resolved) -> TrunkLookup:
 def _spec(name: str, trunk: Trunk) -> TrunkSpec:
     return TrunkSpec(
         name,
-        trunk.codecs,
-        DtmfMode(trunk.dtmf),
-        trunk.headers.to_bot,
-        trunk.host,
-        trunk.transport,
-        _credentials(trunk.auth),
-        trunk.register_,
-        trunk.session_timer,
-        trunk.options_interval,
+        codecs=trunk.codecs,
+        dtmf=DtmfMode(trunk.dtmf),
+        to_bot=trunk.headers.to_bot,
+        trust_identity=trunk.trust_identity,
+        host=trunk.host,
+        transport=trunk.transport,
+        credentials=_credentials(trunk.auth),
+        registers=trunk.register_,
+        session_timer_s=trunk.session_timer,
+        options_interval_s=trunk.options_interval,
     )
 
 

@@ -94,6 +94,8 @@ class CallOut(Out):
     from_name: str | None
     to: str | None
     diversion: str | None
+    verstat: str | None
+    """What a trusted trunk found of the caller's number, such as `TN-Validation-Passed`."""
     headers: dict[str, str]
     """Those of the customer's INVITE that the trunk lets through."""
     user_to_user: list[dict[str, JsonValue]]

@@ -127,6 +127,7 @@ def over_detail(cdr: Cdr, timeline: Events) -> CallDetail:
         from_name=None,
         to=cdr.to,
         diversion=None,
+        verstat=None,
         headers={},
         user_to_user=[],
         started_at=rfc3339(cdr.started_at),

@@ -153,7 +153,8 @@ class ChannelPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who called, whom, and how; fixed when the INVITE came. `headers` keep the names as received."""
+    """Who called, whom, and how; fixed when the INVITE came. `headers` keep the names as received; `verstat` is what a
+    trusted trunk found of the number (3GPP TS 24.229 §7.2A.20), e.g. `TN-Validation-Passed`."""
 
     sip_call_id: str
     trunk: str
@@ -161,6 +162,7 @@ class Caller:
     to: str
     from_name: str | None = None
     diversion: str | None = None
+    verstat: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     user_to_user: tuple[JsonObject, ...] = ()
 

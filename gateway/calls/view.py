@@ -28,7 +28,7 @@ def bot_view(call: Call) -> JsonObject:
         "fromName": caller.from_name,
         "to": caller.to,
         "diversion": caller.diversion,
-        "verstat": None,
+        "verstat": caller.verstat,
         "headers": headers,
         "userToUser": [dict(uui) for uui in caller.user_to_user],
         "startedAt": rfc3339(call.started_at),

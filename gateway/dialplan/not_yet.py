@@ -45,7 +45,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("trunks.*.number_format", "outbound calls"),
     NotYet("trunks.*.prefix", "outbound calls"),
     NotYet("trunks.*.strip", "outbound calls"),
-    NotYet("trunks.*.trust_identity", "trusted identity", fine=(False,), instead="write false or remove it"),
     NotYet("trunks.*.srtp", "SRTP", fine=("off",), instead="write off or remove it"),
     NotYet("trunks.*.headers.from_bot", "headers set by bots"),
     NotYet("trunks.*.extensions", "outbound calls", fine=(False,), instead="write false or remove it"),

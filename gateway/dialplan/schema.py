@@ -101,6 +101,7 @@ class Trunk(Model):
     prefix: str = ""
     strip: int = Field(0, ge=0)
     trust_identity: bool = False
+    """Believe its P-Asserted-Identity, Remote-Party-ID, History-Info and verstat. false: From alone tells who calls."""
     codecs: Annotated[tuple[Codec, ...], Field(min_length=1)] = ("PCMU", "PCMA")
     """Codecs that we offer and accept, best first."""
     srtp: Literal["off", "optional", "required"] = "off"

@@ -8,9 +8,12 @@ from typing import Final, TypeAlias
 
 from gateway.calls.model import Caller, JsonObject
 from gateway.dialplan.addresses import Host
-from gateway.sip.headers import Message, parse_name_addr, parse_user_to_user, split_values, user_of
+from gateway.sip.headers import Message, long_name, parse_name_addr, parse_user_to_user, split_values, user_of
+from gateway.sip.identity import REVEALING, Identity, diverted_by, trusted_identity
 
 _MOST_TO_BOT: Final = 64
+_MOST_TOKENS: Final = 4
+_LONGEST_TOKEN: Final = 8191  # a longer value was cut off, and a part of a token proves nothing
 _MOST_UUI: Final = 8
 LOCALHOST: Final = Host("localhost")
 
@@ -40,12 +43,18 @@ class TrunkSpec:
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     dtmf: DtmfMode = DtmfMode.AUTO
     to_bot: tuple[str, ...] = ()
+    trust_identity: bool = False
     host: Host = LOCALHOST
     transport: str = "udp"
     credentials: Credentials | None = None
     registers: bool = False
     session_timer_s: int | None = None
     options_interval_s: int | None = None
+
+    @property
+    def contact_user(self) -> str:
+        """The user of the contact that we registered with it; "" for an IP trunk."""
+        return self.user if self.registers else ""
 
     @property
     def user(self) -> str:
@@ -69,29 +78,67 @@ stranger. Called in the PJSIP thread."""
 
 
 def caller_of(invite: Message, trunk: TrunkSpec) -> Caller:
-    """Who calls whom: the dialled number is the Request-URI's user, as To may still name what was dialled first."""
-    sender = parse_name_addr(invite.first("from"))
-    dialled = user_of(invite.request_uri) or user_of(parse_name_addr(invite.first("to")).uri)
-    diversion = next(iter(split_values(invite.first("diversion"))), "")
+    """Who calls whom. On a trunk that is not trusted only From counts: anybody can write the rest."""
+    if trunk.trust_identity:
+        who = trusted_identity(invite)
+    else:
+        sender = parse_name_addr(invite.first("from"))
+        who = Identity(user_of(sender.uri), sender.display, None, withheld=False)
     return Caller(
         sip_call_id=invite.first("call-id"),
         trunk=trunk.name,
-        from_=user_of(sender.uri),
-        to=dialled,
-        from_name=sender.display,
-        diversion=user_of(parse_name_addr(diversion).uri) or None,
-        headers=headers_to_bot(invite, trunk.to_bot),
+        from_=who.number,
+        to=_dialled(invite, trunk),
+        from_name=who.name,
+        diversion=_diversion(invite, trunk),
+        verstat=who.verstat,
+        headers=headers_to_bot(invite, trunk, withheld=who.withheld),
         user_to_user=_user_to_user(invite),
     )
 
 
-def headers_to_bot(invite: Message, patterns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """The headers whose names match, in any case; their names stay as received."""
+def headers_to_bot(invite: Message, trunk: TrunkSpec, *, withheld: bool) -> tuple[tuple[str, str], ...]:
+    """The headers whose names match, in any case; their names stay as received.
+
+    A trusted trunk's Identity (RFC 8224) needs no pattern: the bot can check its signature. Of a withheld caller, what
+    would tell the number goes to the bot only if the trunk names it without a wildcard.
+    """
+    named = [pattern.lower() for pattern in trunk.to_bot]
+    patterns = [*named, "identity"] if trunk.trust_identity and not withheld else named
     if not patterns:
         return ()
-    wanted = [pattern.lower() for pattern in patterns]
-    chosen = [(n, v) for n, v in invite.headers if any(fnmatchcase(n.lower(), pattern) for pattern in wanted)]
+    chosen: list[tuple[str, str]] = []
+    tokens = 0
+    for name, value in invite.headers:
+        lower = long_name(name)
+        if not any(fnmatchcase(spelling, pattern) for spelling in {lower, name.lower()} for pattern in patterns):
+            continue
+        if withheld and lower in REVEALING and lower not in named:
+            continue
+        if lower == "identity":
+            tokens += 1
+            if tokens <= _MOST_TOKENS and len(value) <= _LONGEST_TOKEN:
+                chosen.append(("Identity", value))  # one name for its long and its compact form
+        else:
+            chosen.append((name, value))
     return tuple(chosen[:_MOST_TO_BOT])
+
+
+def _dialled(invite: Message, trunk: TrunkSpec) -> str:
+    """The Request-URI's user, as To may still name what was dialled first; but not our own contact's, which a registrar
+    puts there: then P-Called-Party-ID tells (RFC 7315 §4.2), or To."""
+    requested = user_of(invite.request_uri)
+    ours = requested == trunk.contact_user
+    told = [parse_name_addr(invite.first(name)).uri for name in ("p-called-party-id", "to")]
+    order = [*map(user_of, told), requested] if ours and requested else [requested, user_of(told[1])]
+    return next(filter(None, order), "")
+
+
+def _diversion(invite: Message, trunk: TrunkSpec) -> str | None:
+    """The newest Diversion (RFC 5806), else what a trusted trunk's History-Info says (RFC 7044)."""
+    newest = next(iter(split_values(invite.first("diversion"))), "")
+    by = user_of(parse_name_addr(newest).uri)
+    return by or (diverted_by(invite) if trunk.trust_identity else None)
 
 
 def _user_to_user(invite: Message) -> tuple[JsonObject, ...]:
