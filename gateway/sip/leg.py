@@ -148,7 +148,7 @@ class Leg(pj.Call):  # type: ignore[misc]
     def onCallSdpCreated(self, prm: Any) -> None:
         if self.trunk.codecs:
             before = prm.sdp.wholeSdp
-            after = keep_codecs(before, self.trunk.codecs)
+            after = keep_codecs(before, self.trunk.codecs, prm.remSdp.wholeSdp)
             if after != before:
                 prm.sdp.wholeSdp = after
 

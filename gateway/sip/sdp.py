@@ -6,20 +6,24 @@ from typing import Final
 _MEDIA: Final = re.compile(r"^m=audio (?P<port>\S+) (?P<proto>\S+) (?P<formats>[^\r\n]*)", re.MULTILINE)
 _RTPMAP: Final = re.compile(r"^a=rtpmap:(?P<pt>\d+) (?P<name>[^/\r\n]+)(?P<rate>/\d+)?", re.MULTILINE)
 _STATIC: Final = {"0": "pcmu", "8": "pcma", "9": "g722", "18": "g729"}  # RFC 3551 §6
+_RATES: Final = {"opus": "/48000"}  # RFC 7587 §7
+_USUAL_RATE: Final = "/8000"
 _EVENTS: Final = ("telephone-event/8000", "telephone-event/48000")
 
 
-def keep_codecs(sdp: str, codecs: tuple[str, ...]) -> str:
-    """Our SDP with only these audio codecs, best first, and events at their rates; unchanged if none would be left."""
+def keep_codecs(sdp: str, codecs: tuple[str, ...], offer: str = "") -> str:
+    """Our SDP with only these audio codecs, best first, and events at their rates; unchanged if none would be left.
+
+    If it answers an `offer`, only the best one stays that is offered too: the order of `codecs` decides, where PJSIP
+    would let the offer's decide (RFC 3264 §6.1 leaves it to the answerer).
+    """
     media = _MEDIA.search(sdp)
     if media is None:
         return sdp
-    names = dict(_STATIC)
-    for found in _RTPMAP.finditer(sdp):
-        name = found["name"].lower()
-        names[found["pt"]] = name + (found["rate"] or "") if name == "telephone-event" else name
+    names, formats = _names(sdp), media["formats"].split()
+    offered = _offered(offer)
     wanted = [codec.lower() for codec in codecs]
-    formats = media["formats"].split()
+    wanted = next(([codec] for codec in wanted if codec in offered and codec in names.values()), wanted)
     kept = sorted((pt for pt in formats if names.get(pt) in wanted), key=lambda pt: wanted.index(names[pt]))
     if not kept:
         return sdp
@@ -31,6 +35,25 @@ def keep_codecs(sdp: str, codecs: tuple[str, ...]) -> str:
     line = f"m=audio {media['port']} {media['proto']} {' '.join(kept)}"
     sdp = sdp[: media.start()] + line + sdp[media.end() :]
     return re.sub(rf"a=(?:rtpmap|fmtp):(?:{dropped}) [^\n]*\n", "", sdp) if dropped else sdp
+
+
+def _offered(offer: str) -> set[str]:
+    """The codecs of an offer's audio; none if it has several media, as it is PJSIP who chooses among those."""
+    media = _MEDIA.search(offer)
+    if media is None or offer.count("\nm=") != 1:
+        return set()
+    names = _names(offer)
+    return {names[pt] for pt in media["formats"].split() if pt in names}
+
+
+def _names(sdp: str) -> dict[str, str]:
+    """What each payload type is: a codec at its only rate, `telephone-event/RATE`, or `NAME/RATE` of another kind."""
+    names = dict(_STATIC)
+    for found in _RTPMAP.finditer(sdp):
+        name, rate = found["name"].lower(), found["rate"] or _USUAL_RATE
+        usual = name != "telephone-event" and rate == _RATES.get(name, _USUAL_RATE)
+        names[found["pt"]] = name if usual else name + rate
+    return names
 
 
 def may_hold(sdp: str) -> bool:

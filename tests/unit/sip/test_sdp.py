@@ -35,6 +35,28 @@ def test_what_is_no_audio_is_left_alone() -> None:
     assert keep_codecs("v=0\r\n", ("PCMU",)) == "v=0\r\n"
 
 
+@pytest.mark.parametrize(
+    ("formats", "kept"),
+    [
+        ("0 9", "9 101"),
+        ("0", "0 101"),
+        ("99", "9 0 101"),
+        ("96 0", "0 101"),
+    ],
+    ids=["ours-first", "only-one", "none-in-common", "not-of-the-trunk"],
+)
+def test_an_answer_has_the_best_codec_that_is_offered(formats: str, kept: str) -> None:
+    offer = OFFER.replace("0 8 9 96 101 102", formats)
+    assert f"RTP/AVP {kept}\r\n" in keep_codecs(OFFER, ("G722", "PCMU"), offer)
+
+
+def test_an_offer_at_an_odd_rate_or_of_several_media_decides_nothing() -> None:
+    odd = OFFER.replace("a=rtpmap:0 PCMU/8000", "a=rtpmap:9 G722/16000")
+    assert "RTP/AVP 0 101\r\n" in keep_codecs(OFFER, ("G722", "PCMU"), odd)
+    several = OFFER + "m=audio 0 RTP/AVP 0\r\n"
+    assert "RTP/AVP 9 0 101\r\n" in keep_codecs(OFFER, ("G722", "PCMU"), several)
+
+
 def test_signs_of_a_hold() -> None:
     assert not may_hold(OFFER)
     assert may_hold(OFFER.replace("sendrecv", "inactive"))
