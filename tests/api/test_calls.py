@@ -41,7 +41,7 @@ async def test_a_call_in_full(gateway: Node, key: str):
         "from": "+12125550123",
         "fromName": None,
         "to": "+12125550100",
-        "diversion": None,
+        "diversion": None, "verstat": None,
         "headers": {"X-CRM-Id": "42"},
         "userToUser": [],
         "startedAt": "2027-01-15T08:00:01.000Z",
