@@ -48,6 +48,38 @@ async def test_many_who_settle_share_transactions(store: Store) -> None:
     assert all(await asyncio.gather(*(one(i) for i in range(300))))
 
 
+async def test_with_many_calls_up_those_who_settle_share_a_transaction_each_20_ms(store: Store) -> None:
+    batches = 0
+
+    async def count_batches() -> None:
+        nonlocal batches
+        seq = 0
+        while True:
+            seq = await store.history.newer_than(seq)
+            batches += 1
+
+    async def one(i: int) -> float:
+        await asyncio.sleep(i * 0.002)
+        began = time.monotonic()
+        store.journal.append(happening("call.started", f"call_{i}"))
+        assert await store.journal.settled(5)
+        return time.monotonic() - began
+
+    counting = asyncio.create_task(count_batches())
+    began = time.monotonic()
+    waited = await asyncio.gather(*(one(i) for i in range(150)))
+    took = time.monotonic() - began
+    counting.cancel()
+    assert batches <= 9 + took / 0.02 + 1  # the first calls are few
+    assert sorted(waited)[75] < 0.2
+
+
+async def test_who_gives_up_waiting_costs_the_others_nothing(store: Store) -> None:
+    store.journal.append(happening("call.started", "call_1"))
+    impatient, patient = store.journal.settled(0), store.journal.settled(5)
+    assert await asyncio.gather(impatient, patient) == [False, True]
+
+
 async def test_memory_and_disk_tell_the_same(store: Store) -> None:
     calls = [f"call_{i}" for i in range(900)]
     for call_id in calls:
