@@ -219,14 +219,19 @@ class Gateway:
         }
 
 
-async def run(settings: Settings, load: Callable[[], Dialplan], say: Callable[[str], None]) -> int:
+async def run(
+    settings: Settings,
+    load: Callable[[], Dialplan],
+    say: Callable[[str], None],
+    make: Callable[[Settings, Dialplan, Callable[[], Dialplan]], Gateway] = Gateway,
+) -> int:
     """Run a gateway until SIGTERM or Ctrl-C; `say` takes the one line for stdout. Returns the exit code.
 
     The first signal drains: live calls go on, new ones get 503. A second one ends the live calls too. SIGHUP loads the
-    plan again.
+    plan again. `make` is for tests that compose another gateway.
     """
     logging.configure(settings.log.format, settings.log.level, mask=settings.log.mask)
-    gateway = Gateway(settings, load(), load)
+    gateway = make(settings, load(), load)
     stop, now = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

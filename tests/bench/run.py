@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from rich.console import Console
 
-from tests.bench import call_rate, call_setup, first_audio, machine, memory, play_cost, rtp_gaps
+from tests.bench import call_rate, call_setup, first_audio, journal, machine, memory, play_cost, rtp_gaps, sse
 from tests.bench.children import BenchError
 from tests.bench.report import Report
 from tests.bench.scene import ROOT, Say
@@ -33,6 +33,8 @@ _FIGURES: dict[str, Measure] = {
     "audio": first_audio.measure,
     "gaps": rtp_gaps.measure,
     "rate": call_rate.measure,
+    "journal": journal.measure,
+    "sse": sse.measure,
 }
 
 

@@ -38,14 +38,15 @@ Say = Callable[[str], None]
 class Scene:
     """`with Scene(name, say) as scene:` has everything running; leaving it ends everything."""
 
-    def __init__(self, name: str, folder: Path, say: Say, *, mute: bool = False) -> None:
-        """`folder` must exist; the scene makes one of its own in it. `mute` callers send no RTP."""
-        self.say, self._mute = say, mute
+    def __init__(self, name: str, folder: Path, say: Say, *, mute: bool = False, journal: bool = True) -> None:
+        """`folder` must exist; the scene makes one of its own in it. `mute` callers send no RTP.
+        Without `journal` the gateway is told of its calls, but keeps nothing (composed.py)."""
+        self.say, self._mute, self._journal = say, mute, journal
         self.folder = folder / name
         self._stack = ExitStack()
         self._number = itertools.count(1)
         self._bot_port = self.rtp_port = self.sip_port = 0
-        self._api = ""
+        self.api = ""
         self._callers: Child | None = None
         self._gateway: Child | None = None
 
@@ -70,6 +71,11 @@ class Scene:
                 self.gateway.check()
 
     @property
+    def store_url(self) -> str:
+        """Of the gateway's store."""
+        return f"sqlite+aiosqlite:///{self.folder}/switchhook.db"
+
+    @property
     def gateway(self) -> Child:
         """The process under test."""
         if self._gateway is None:
@@ -84,7 +90,7 @@ class Scene:
     def held(self) -> dict[str, int]:
         """What the gateway says it holds."""
         self.gateway.check()
-        with urllib.request.urlopen(f"{self._api}/healthz", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.api}/healthz", timeout=10) as answer:
             told: dict[str, dict[str, int]] = json.load(answer)
         return told["held"] | {"underruns": told["counted"]["underruns"]}
 
@@ -118,16 +124,18 @@ class Scene:
     def _start_gateway(self) -> None:
         plan = self.folder / "plan.yaml"
         plan.write_text(_plan(self._bot_port))
-        command = [sys.executable, "-m", "gateway", "serve", "--log", "json", "--dialplans", str(plan)]
-        gateway = Child("the gateway", command, self.folder / "gateway.log", cwd=ROOT, env=_environment(self.folder))
+        serve = ["gateway", "serve", "--log", "json", "--dialplans"] if self._journal else ["tests.bench.composed"]
+        command = [sys.executable, "-m", *serve, str(plan)]
+        env = _environment(self.folder, self.store_url)
+        gateway = Child("the gateway", command, self.folder / "gateway.log", cwd=ROOT, env=env)
         self._gateway = self._stack.enter_context(gateway)
         ready = _READY.search(line := gateway.line(30))
         if ready is None:
             raise BenchError(f"the gateway says {line!r}, not where it listens")
-        self.sip_port, self._api = int(ready[1]), ready[2]
+        self.sip_port, self.api = int(ready[1]), ready[2]
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, store_url: str) -> dict[str, str]:
     """The caller's, without settings of a gateway but ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SWITCHHOOK_")}
     return kept | {
@@ -135,7 +143,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "SWITCHHOOK_SIP__TCP_PORT": "0",
         "SWITCHHOOK_SIP__RTP_PORTS": "10000-19999",
         "SWITCHHOOK_API__BIND": "127.0.0.1:0",
-        "SWITCHHOOK_STORE__URL": f"sqlite+aiosqlite:///{folder}/switchhook.db",
+        "SWITCHHOOK_STORE__URL": store_url,
         "SWITCHHOOK_LIMITS__CALLS": str(_MOST_CALLS),
         "SWITCHHOOK_LIMITS__CPS": str(_MOST_CALLS),
         "SWITCHHOOK_LIMITS__LAG_MS": "60000",  # how much the node can do is what is measured
