@@ -17,7 +17,6 @@ from gateway.calls import causes
 from gateway.calls.events import DtmfReceived, LegAnswered, LegEnded, LegEvent, LegHoldChanged, LegOffered
 from gateway.calls.model import CallId, Edge, LegId, LegParty
 from gateway.sip.endpoint import Endpoint, SipSettings
-from gateway.sip.legs import SipLegs
 from gateway.sip.media import SipBridge
 from gateway.sip.trunk import TrunkSpec
 
@@ -33,7 +32,7 @@ class Mirror:
         self._news = asyncio.Event()
         self._endpoint = Endpoint(SipSettings(bind="127.0.0.1", udp_port=0, tcp_port=0, rtp_ports=(21000, 29000)))
         self._bridge = SipBridge(self._endpoint, lambda name: b"")
-        self._legs = SipLegs(self._endpoint, self._bridge, lambda *_: TrunkSpec("t", codecs), lambda: _LEG)
+        self._legs = sip_legs(self._endpoint, self._bridge, lambda: _LEG, TrunkSpec("t", codecs))
 
     @property
     def port(self) -> int:

@@ -14,10 +14,10 @@ from gateway.engine.ports import Bridge
 from gateway.sip.endpoint import Endpoint, SipSettings
 from gateway.sip.legs import SipLegs
 from gateway.sip.media import SipBridge
-from gateway.sip.trunk import TrunkSpec
 from tests.contract.sip_peer import SipPeer
 from tests.fakes.bridge import FakeBridge
 from tests.leaks import no_leaks
+from tests.sip_legs import sip_legs
 
 CALL = CallId("call_1")
 LEG = LegId("leg_1")
@@ -95,7 +95,7 @@ async def _pjsip() -> AsyncIterator[RealWorld]:
     endpoint = Endpoint(SipSettings(bind="127.0.0.1", udp_port=0, tcp_port=0, rtp_ports=(21000, 29000)))
     music: list[bytes] = []
     bridge = SipBridge(endpoint, lambda name: music[0])
-    legs = SipLegs(endpoint, bridge, lambda *_: TrunkSpec("t"), lambda: LEG)
+    legs = sip_legs(endpoint, bridge, lambda: LEG)
 
     def on(event: LegEvent) -> None:
         events.append(event)

@@ -15,15 +15,14 @@ from gateway.calls.events import LegAnswered, LegEnded, LegEvent, LegRinging
 from gateway.calls.model import LegId
 from gateway.dialplan.addresses import Host
 from gateway.engine.ports import Legs
-from gateway.sip.accounts import Accounts
 from gateway.sip.endpoint import Endpoint, SipSettings
-from gateway.sip.legs import SipLegs
 from gateway.sip.media import SipBridge
 from gateway.sip.resolver import Target
 from gateway.sip.trunk import Credentials, TrunkSpec
 from tests.callee import Callee
 from tests.fakes.legs import FakeLegs
 from tests.leaks import no_leaks
+from tests.sip_legs import sip_legs
 from tests.wire import Wire
 
 E = TypeVar("E", bound=LegEvent)
@@ -142,10 +141,7 @@ async def pjsip(
     spec = TrunkSpec("t", host=Host("carrier.example"), credentials=credentials, session_timer_s=timer_s)
     numbers = itertools.count()
     bridge = SipBridge(endpoint, lambda name: b"\0\0" * 800)
-    legs = SipLegs(
-        endpoint, bridge, Accounts(endpoint), [spec], lambda *_: "t", lambda trunk: targets() if trunk == "t" else (),
-        lambda: LegId(f"leg_{next(numbers)}"),
-    )  # fmt: skip
+    legs = sip_legs(endpoint, bridge, lambda: LegId(f"leg_{next(numbers)}"), spec, targets)
     world = World(legs)
     await legs.start(world.take, lambda *_: None)
     try:

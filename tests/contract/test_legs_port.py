@@ -21,14 +21,12 @@ from gateway.calls.events import (
 )
 from gateway.calls.model import LegId, PeerHold
 from gateway.engine.ports import Legs
-from gateway.sip.accounts import Accounts
 from gateway.sip.endpoint import Endpoint, SipSettings
-from gateway.sip.legs import SipLegs
 from gateway.sip.media import SipBridge
-from gateway.sip.trunk import TrunkSpec
 from tests.contract.sip_peer import SipPeer
 from tests.fakes.legs import FakeLeg, FakeLegs
 from tests.leaks import no_leaks
+from tests.sip_legs import sip_legs
 
 E = TypeVar("E", bound=LegEvent)
 
@@ -198,8 +196,7 @@ async def _pjsip() -> AsyncIterator[World]:
     endpoint = Endpoint(SipSettings("127.0.0.1", udp_port=0, tcp_port=0, rtp_ports=(21000, 29000), admit=admit))
     numbers = iter(range(1000))
     bridge = SipBridge(endpoint, lambda name: b"\0\0" * 800)
-    accounts, new_id = Accounts(endpoint), lambda: LegId(f"leg_{next(numbers)}")
-    legs = SipLegs(endpoint, bridge, accounts, [TrunkSpec("t")], lambda *_: "t", lambda trunk: (), new_id)
+    legs = sip_legs(endpoint, bridge, lambda: LegId(f"leg_{next(numbers)}"))
     peers: list[SipPeer] = []
     world = World(legs, lambda: RealFarEnd(peers.pop()), 0.1)
     await legs.start(world.take, lambda *_: None)

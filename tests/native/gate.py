@@ -15,9 +15,9 @@ from gateway.calls.model import LegId
 from gateway.sip.endpoint import Endpoint, SipSettings
 from gateway.sip.legs import SipLegs
 from gateway.sip.media import SipBridge
-from gateway.sip.trunk import TrunkSpec
 from tests.contract.sip_peer import SipPeer
 from tests.sip.malformed import message
+from tests.sip_legs import sip_legs
 
 T = TypeVar("T", bound=LegEvent)
 TRUNK: Final = "127.0.0.2"
@@ -122,7 +122,7 @@ async def opened(**settings: Any) -> AsyncIterator[Gate]:
     endpoint = Endpoint(SipSettings(bind="127.0.0.1", udp_port=0, tcp_port=None, admit=admit, **settings))
     numbers = iter(range(10_000))
     bridge = SipBridge(endpoint, lambda name: b"\0\0" * 800)
-    legs = SipLegs(endpoint, bridge, lambda *_: TrunkSpec("t"), lambda: LegId(f"leg_{next(numbers)}"))
+    legs = sip_legs(endpoint, bridge, lambda: LegId(f"leg_{next(numbers)}"))
     gate = Gate(endpoint, legs)
     await legs.start(gate.takes, lambda *_: None)
     try:

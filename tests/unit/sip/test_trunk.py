@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.calls.model import Caller
 from gateway.sip.headers import MessageError, parse_message
-from gateway.sip.trunk import TrunkSpec, caller_of
+from gateway.sip.trunk import Credentials, TrunkSpec, caller_of
 
 TRUSTED = TrunkSpec("t", trust_identity=True)
 CLAIMS = (
@@ -17,6 +17,11 @@ CLAIMS = (
     "History-Info: <sip:+4997@h>, <sip:+4996@h;cause=302>",
     "Identity: token",
 )
+
+
+def registered(user: str, to_bot: tuple[str, ...] = (), *, trust_identity: bool = False) -> TrunkSpec:
+    known = Credentials(user, "r", "p")
+    return TrunkSpec("t", to_bot=to_bot, trust_identity=trust_identity, credentials=known, registers=True)
 
 
 def caller(trunk: TrunkSpec, *headers: str, uri: str = "sip:100@10.0.0.1") -> Caller:
@@ -75,7 +80,7 @@ def test_compact_names_match_patterns_and_stay_as_received() -> None:
     ],
 )
 def test_a_registered_contact_is_not_what_was_dialled(uri: str, headers: list[str], to: str) -> None:
-    assert caller(TrunkSpec("t", contact_user="gw7"), *headers, uri=uri).to == to
+    assert caller(registered("gw7"), *headers, uri=uri).to == to
 
 
 _NAMES = st.sampled_from(
@@ -107,7 +112,10 @@ def test_nothing_raises_and_no_control_character_comes_out(fields: list[tuple[st
         message = parse_message(text)
     except MessageError:
         return
-    found = caller_of(message, TrunkSpec("t", to_bot=("*",), trust_identity=trusted, contact_user="gw"))
+    found = caller_of(
+        message,
+        registered("gw", to_bot=("*",), trust_identity=trusted),
+    )
     out = [found.from_, found.to, found.from_name or "", found.diversion or "", found.verstat or ""]
     for part in [*out, *(part for header in found.headers for part in header)]:
         part.encode()  # no surrogates
@@ -123,5 +131,8 @@ def test_long_values_are_read_in_little_time(unit: str) -> None:
     text = "\r\n".join(["INVITE sip:gw@h SIP/2.0", *headers, "", ""])
     message = parse_message(text)
     began = time.process_time()
-    caller_of(message, TrunkSpec("t", to_bot=("*",), trust_identity=True, contact_user="gw"))
+    caller_of(
+        message,
+        registered("gw", to_bot=("*",), trust_identity=True),
+    )
     assert time.process_time() - began < 0.25
