@@ -49,6 +49,10 @@ from gateway.telemetry.readings import Sources
 
 log = get_logger(__name__)
 
+_REQUESTS_PER_CALL = 4
+"""Requests outside of dialogs that one address may send for each call of `limits.cps`: INVITEs, a few of them refused
+and sent again, and OPTIONS."""
+
 
 def wall_clock() -> Callable[[], float]:
     """Seconds since the epoch that never go back: an NTP step during a call changes no duration."""
@@ -304,4 +308,5 @@ def _sip_settings(settings: Settings, plan: Dialplan) -> SipSettings:
         rtp_ports=(sip.rtp_ports.first, sip.rtp_ports.last),
         admit=carriers.admitted(plan, {}),
         call_rate=settings.limits.cps,
+        source_rate=_REQUESTS_PER_CALL * settings.limits.cps,
     )

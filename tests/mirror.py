@@ -19,6 +19,7 @@ from gateway.calls.model import CallId, Edge, LegId, LegParty
 from gateway.sip.endpoint import Endpoint, SipSettings
 from gateway.sip.media import SipBridge
 from gateway.sip.trunk import TrunkSpec
+from tests.sip_legs import sip_legs
 
 _CALL = CallId("call_mirror")
 _LEG = LegId("leg_mirror")

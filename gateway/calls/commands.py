@@ -44,19 +44,31 @@ class Redirect:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownCaller:
+    """Who is shown to somebody whom we call. `withheld`: the carrier may know, the called one must not (RFC 3323)."""
+
+    number: str
+    name: str | None = None
+    withheld: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Dial:
     """Call somebody on a trunk; LegRinging, LegAnswered or LegEnded follow.
 
-    Exactly one of `number`, already written as the trunk wants it, and `uri`. `from_` is the user part of From.
+    Exactly one of `number`, already written as the trunk wants it, and `uri`. `caller` is who is shown as calling; how
+    is the trunk's policy. `diverting` is the number that the customer had called, for a Diversion header. `headers` keep
+    their names byte-exact; `user_to_user` are whole header values (RFC 7433).
     """
 
     leg_id: LegId
     trunk: str
     number: str | None
     uri: str | None
-    from_: str
-    from_name: str | None = None
+    caller: ShownCaller
+    diverting: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    user_to_user: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

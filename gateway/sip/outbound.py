@@ -137,9 +137,9 @@ class OutboundLeg(Leg):
 
 
 def _from(order: Dial, host: str) -> str:
-    name = "".join(char for char in order.from_name or "" if char.isprintable() and char not in '"\\')
+    name = "".join(char for char in order.caller.name or "" if char.isprintable() and char not in '"\\')
     shown = f'"{name}" ' if name else ""
-    return f"{shown}<sip:{order.from_}@{host}>"
+    return f"{shown}<sip:{order.caller.number}@{host}>"
 
 
 Targets = Callable[[str], tuple[Target, ...]]

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.calls import causes
 from gateway.calls.causes import Cause, Reason, Result
-from gateway.calls.commands import Dial
+from gateway.calls.commands import Dial, ShownCaller
 from gateway.calls.events import LegAnswered, LegEnded, LegEvent, LegRinging
 from gateway.calls.model import LegId
 from gateway.dialplan.addresses import Host
@@ -27,7 +27,7 @@ from tests.wire import Wire
 
 E = TypeVar("E", bound=LegEvent)
 LEG = LegId("leg_out")
-ORDER = Dial(LEG, "t", "+4915", None, "+12125550100", "Front Desk", (("callReason", "support"),))
+ORDER = Dial(LEG, "t", "+4915", None, ShownCaller("+12125550100", "Front Desk"), None, (("callReason", "support"),))
 
 
 class FarEnd(Protocol):
@@ -229,7 +229,7 @@ async def test_the_peers_bye(world: World) -> None:
 
 
 async def test_a_trunk_that_is_not_there(world: World) -> None:
-    world.legs.dial(Dial(LEG, "nobody", "+4915", None, "x"))
+    world.legs.dial(Dial(LEG, "nobody", "+4915", None, ShownCaller("x")))
     assert await world.event(LegEnded) == LegEnded(LEG, Cause(Result.CARRIER, Reason.NO_RESPONSE), 503, None, False)
 
 

@@ -103,7 +103,6 @@ async def test_a_full_gateway_says_503_and_when_to_come_back(gateway: GatewayPro
         customer.invites("100")
         refusal = await customer.is_told_finally()
     assert refusal.status == 503 and int(refusal.header("Retry-After") or 0) > 0
-    assert (refusal.header("Reason") or "").startswith("Q.850;cause=42;")
 
 
 async def test_a_full_channel_says_503_and_others_go_on(gateway: GatewayProcess, customer: Caller) -> None:
