@@ -52,6 +52,8 @@ log = get_logger(__name__)
 _REQUESTS_PER_CALL = 4
 """Requests outside of dialogs that one address may send for each call of `limits.cps`: INVITEs, a few of them refused
 and sent again, and OPTIONS."""
+_FEWEST_REQUESTS = 100
+"""A second, whatever `limits.cps` is: a carrier that sends too many calls is told to come back, not cut off."""
 
 
 def wall_clock() -> Callable[[], float]:
@@ -308,5 +310,5 @@ def _sip_settings(settings: Settings, plan: Dialplan) -> SipSettings:
         rtp_ports=(sip.rtp_ports.first, sip.rtp_ports.last),
         admit=carriers.admitted(plan, {}),
         call_rate=settings.limits.cps,
-        source_rate=_REQUESTS_PER_CALL * settings.limits.cps,
+        source_rate=max(_FEWEST_REQUESTS, _REQUESTS_PER_CALL * settings.limits.cps),
     )
