@@ -22,17 +22,25 @@ HTTP_URL: Final = r"^https?://[^\s]+$"
 PROMPT: Final = r"^[A-Za-z0-9][A-Za-z0-9_\-]*$"
 DIGIT: Final = r"^[0-9*#A-D]?$"
 DIGITS: Final = r"^[0-9*#A-DwW]{1,64}$"
+ONE_DIGIT: Final = r"^[0-9*#A-D]$"
 ONE_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 CONTACT: Final = r"^(sip|sips|tel):[^\s<>\"?\x00-\x1f\x7f]+$"  # no `?`: a bot adds no headers by way of a URI
+SIP_URI: Final = r"^[^\s<>\"?\x00-\x1f\x7f]+$"
+TOKEN: Final = r"^[A-Za-z0-9\-.!%*_+`'~]+$"  # RFC 3261 §25.1 token
+OCTET: Final = r"^[0-9A-Fa-f]{2}$"
 SHAPES: Final = {
     VOICE: "may hold letters, digits and _ + - only",
     LANGUAGE: "must be a language tag such as en-US",
     HTTP_URL: "must start with http:// or https:// and hold no white space",
     PROMPT: "must be the name of a prompt: letters, digits, _ and -",
     DIGIT: 'must be one of 0-9 * # A-D, or ""',
+    ONE_DIGIT: "must be one of 0-9 * # A-D",
     DIGITS: "must be 1 to 64 of 0-9 * # A-D, w and W",
     ONE_LINE: "holds a line break or another control character",
     CONTACT: "must be a sip:, sips: or tel: URI without ?headers, white space, quotes or angle brackets",
+    SIP_URI: "must be a SIP URI without white space, quotes, angle brackets and ?headers (give those in headers)",
+    TOKEN: "may hold letters, digits and - . ! % * _ + ` ' ~ only",
+    OCTET: "must be two hex digits",
 }
 
 # ── The sentence ────────────────────────────────────────────────────────────────────────────────────
@@ -51,8 +59,8 @@ _SENTENCES: Final = {
     "float_type": "must be a number",
     "finite_number": "must be a number",
     "missing": "is missing",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than_equal": "must be at least {ge:.15g}",
+    "less_than_equal": "must be at most {le:.15g}",
     "string_too_short": "must have at least {min_length} characters",
     "string_too_long": "must have at most {max_length} characters",
     "too_long": "must have at most {max_length} items",
@@ -60,16 +68,20 @@ _SENTENCES: Final = {
 """By pydantic's name of the error, filled in from its context."""
 
 
-def refusal(error: ValidationError, siblings: Siblings) -> BotError:
-    """The first thing that is wrong, as `path: sentence`: `malformed` if it is no JSON object, else `refused`."""
+def refusal(
+    error: ValidationError, siblings: Siblings, *, whole: str = "answer", example: str = '{"replies": []}'
+) -> BotError:
+    """The first thing that is wrong, as `path: sentence`: `malformed` if it is no JSON object (such as `example`), else
+    `refused`. `whole` is the path of what is wrong with all of it."""
     first = error.errors(include_url=False, include_input=False)[0]
     ctx: dict[str, Any] = first.get("ctx", {})
     if first["type"] == "json_invalid":
         why = str(ctx["error"]).replace("recursion limit exceeded", "nested too deeply")
         return BotError(BotErrorKind.MALFORMED, f"not JSON: {why}")
-    if first["loc"] == ():
-        return BotError(BotErrorKind.MALFORMED, 'not a JSON object such as {"replies": []}')
-    detail = f"{_path((*first['loc'], *ctx.get('at', ())))}: {_sentence(first, ctx, siblings)}"
+    if first["loc"] == () and first["type"] == "model_type":
+        return BotError(BotErrorKind.MALFORMED, f"not a JSON object such as {example}")
+    path = _path((*first["loc"], *ctx.get("at", ()))) or whole
+    detail = f"{path}: {_sentence(first, ctx, siblings)}"
     if len(detail) > _LONGEST_DETAIL:
         detail = detail[: _LONGEST_DETAIL - 1] + "…"
     return BotError(BotErrorKind.REFUSED, detail)

@@ -1,75 +1,35 @@
 """What a bot may say: bot-protocol.md's contract as pydantic models; read by control, parsed for bots/ and api/."""
 
-import json
-import math
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     JsonValue,
     TypeAdapter,
     ValidationError,
-    field_validator,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
 
 from gateway.calls import refusals as shapes
 from gateway.calls.errors import BotError, BotErrorKind
-from gateway.calls.headers import check_header
+from gateway.calls.fields import MAX_BODY as MAX_BODY
+from gateway.calls.fields import MAX_DATA as MAX_DATA
+from gateway.calls.fields import Data, Headers, Model
 from gateway.calls.refusals import refusal
 
-MAX_BODY = 64 * 1024
 MAX_REPLIES = 32
-MAX_DATA = 16 * 1024
 NOT_YET: Final = ("switch", "queue", "voicemail", "record")
 """Reply types of the protocol that are refused by name until they are built."""
 _TERMINAL: Final = ("switch", "queue", "handoff", "hangup")
 _Language: TypeAlias = Annotated[str, Field(min_length=2, max_length=35, pattern=shapes.LANGUAGE)]
 _VoiceName: TypeAlias = Annotated[str, Field(min_length=1, max_length=64, pattern=shapes.VOICE)]
 
-# ── What a bot may attach to a call: it goes out again to other bots, so it must survive the journey ─
-
-_DEEPEST: Final = 32
-
-
-def _data(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    _walk(value, ())
-    if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_DATA:
-        raise PydanticCustomError("data_size", f"is larger than {MAX_DATA // 1024} KiB")
-    return value
-
-
-def _walk(value: JsonValue, path: tuple[int | str, ...]) -> None:
-    if len(path) > _DEEPEST:
-        raise PydanticCustomError("data_depth", f"is nested more than {_DEEPEST} deep")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _walk(item, (*path, key))
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            _walk(item, (*path, i))
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise PydanticCustomError("data_number", "must be a finite number", {"at": path})
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise PydanticCustomError("data_number", "must fit in 64 bits", {"at": path})
-
-
-Data: TypeAlias = Annotated[dict[str, JsonValue], AfterValidator(_data)]
-"""A JSON object of at most 16 KiB, 32 deep, of finite numbers."""
-
 # ── Settings ────────────────────────────────────────────────────────────────────────────────────────
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, strict=True)
-
-
-class BargeIn(_Model):
+class BargeIn(Model):
     """When the customer may interrupt playback: `immediate` cuts it off, `sentence` lets the item end. A digit always
     interrupts unless `off`; `trigger` and `minMs` say what speech must be to do so."""
 
@@ -82,7 +42,7 @@ BargeInChoice: TypeAlias = BargeIn | bool
 """`true` is the default barge-in, `false` is `{"mode": "off"}`."""
 
 
-class TtsConfig(_Model):
+class TtsConfig(Model):
     """The voice for the rest of the call; what is left out stays as it is."""
 
     engine: Literal["espeak"] | None = None
@@ -90,14 +50,14 @@ class TtsConfig(_Model):
     rate: Annotated[float, Field(ge=0.5, le=2.0, allow_inf_nan=False)] | None = None
 
 
-class AsrConfig(_Model):
+class AsrConfig(Model):
     """The recogniser for the rest of the call; only `none` is available so far."""
 
     engine: Literal["none"] | None = None
-    hints: Annotated[list[str], Field(max_length=100)] = []
+    hints: Annotated[list[str], Field(max_length=100)] = Field([])
 
 
-class Config(_Model):
+class Config(Model):
     """Settings for the rest of the call; what is left out stays as it is."""
 
     barge_in: BargeInChoice | None = None
@@ -108,20 +68,10 @@ class Config(_Model):
     input: Annotated[list[Literal["speech", "dtmf"]], Field(max_length=2)] | None = None
 
 
-def _headers(value: dict[str, str]) -> dict[str, str]:
-    if len(value) > 32:
-        raise ValueError(f"{len(value)} headers; at most 32")
-    if sum(len(n.encode()) + len(v.encode()) for n, v in value.items()) > 8192:
-        raise ValueError("more than 8 KiB of headers together")
-    for name, text in value.items():
-        check_header(name, text)
-    return value
-
-
 # ── Replies ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Text(_Model):
+class Text(Model):
     """Speak `text`, or `ssml`; exactly one."""
 
     type: Literal["text"]
@@ -138,7 +88,7 @@ class Text(_Model):
         return self
 
 
-class Audio(_Model):
+class Audio(Model):
     """Play a URL, or a prompt of media/prompts by name; exactly one."""
 
     type: Literal["audio"]
@@ -153,14 +103,14 @@ class Audio(_Model):
         return self
 
 
-class Pause(_Model):
+class Pause(Model):
     """Say nothing for `ms`."""
 
     type: Literal["pause"]
     ms: Annotated[int, Field(ge=1, le=60_000)]
 
 
-class Dtmf(_Model):
+class Dtmf(Model):
     """Collect digits; `timeout` is in ms and runs between digits, before the first one `noInputTimeoutMs` does."""
 
     type: Literal["dtmf", "gather"]
@@ -177,7 +127,7 @@ class Dtmf(_Model):
         return self
 
 
-class SendDtmf(_Model):
+class SendDtmf(Model):
     """Send digits to the customer's side: 0-9 * # A-D, `w` waits 0.5 s, `W` 1 s."""
 
     type: Literal["sendDtmf"]
@@ -186,53 +136,51 @@ class SendDtmf(_Model):
     to: Literal["customer"] = "customer"
 
 
-class Tag(_Model):
+class Tag(Model):
     """Merge `data` into `call.data` and the CDR."""
 
     type: Literal["tag"]
     data: Data
 
 
-class Handoff(_Model):
+class Handoff(Model):
     """Give the customer to another channel, whose bot gets `start` with these parameters."""
 
     type: Literal["handoff"]
     channel: Annotated[str, Field(min_length=1, max_length=128)]
-    parameters: Data = {}
+    parameters: Data = Field({})
 
 
-class HangupReply(_Model):
+class HangupReply(Model):
     """End the call, after earlier replies have played out."""
 
     type: Literal["hangup"]
     reason: Annotated[str, Field(max_length=128, pattern=shapes.ONE_LINE)] = ""
-    headers: dict[str, str] = {}
-    _check = field_validator("headers")(_headers)
+    headers: Headers = Field({})
 
 
-class AnswerReply(_Model):
+class AnswerReply(Model):
     """Before the answer: send 200."""
 
     type: Literal["answer"]
 
 
-class RingingReply(_Model):
+class RingingReply(Model):
     """Before the answer: send 180."""
 
     type: Literal["ringing"]
 
 
-class RejectReply(_Model):
+class RejectReply(Model):
     """Before the answer: refuse the call."""
 
     type: Literal["reject"]
     status: Annotated[int, Field(ge=400, le=699)] = 486
     reason: Annotated[str, Field(max_length=128, pattern=shapes.ONE_LINE)] = ""
-    headers: dict[str, str] = {}
-    _check = field_validator("headers")(_headers)
+    headers: Headers = Field({})
 
 
-class RedirectReply(_Model):
+class RedirectReply(Model):
     """Before the answer: 302 with these contacts, best first."""
 
     type: Literal["redirect"]
@@ -256,14 +204,14 @@ Reply: TypeAlias = (
 BEFORE_ANSWER: Final = (AnswerReply, RingingReply, RejectReply, RedirectReply)
 
 
-class BotResponse(_Model):
+class BotResponse(Model):
     """A whole answer: the replies in order, and settings that hold from here on."""
 
     replies: tuple[Annotated[Reply, Field(discriminator="type")], ...] = ()
     config: Config | None = None
 
 
-class _Raw(_Model):
+class _Raw(Model):
     replies: Annotated[
         tuple[Annotated[Reply | _NotYet, Field(discriminator="type")], ...],
         Field(max_length=MAX_REPLIES, fail_fast=True),  # 32,000 wrong items in 64 KiB cost 90 ms otherwise
