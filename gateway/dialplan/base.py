@@ -22,7 +22,8 @@ from pydantic import (
 
 from gateway.dialplan.addresses import Host, parse_host
 from gateway.dialplan.hours import Hours, parse_hours
-from gateway.dialplan.numbers import check_pattern, is_region
+from gateway.dialplan.numbers import check_pattern, is_extension, is_region, normalise
+from gateway.dialplan.sip_uris import parse_sip_uri
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _MEDIA_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*", re.ASCII)
@@ -109,6 +110,47 @@ def exact_realm(text: str) -> str:
     return text
 
 
+def _dialled(text: str) -> str:
+    if is_extension(text) or (text.startswith("+") and normalise(text) == text):
+        return text
+    raise ValueError(f'"{text}" is not a number; write it in E.164, such as "+16125550111", or an extension, "812"')
+
+
+def _dialled_prefix(text: str) -> str:
+    if not re.fullmatch(r"\+[1-9][0-9]{0,14}", text, re.ASCII):
+        raise ValueError(f'"{text}" is not the beginning of an E.164 number; write one like "+1" or "+1900"')
+    return text
+
+
+def _digits(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{0,15}", text, re.ASCII):
+        raise ValueError(f'"{text}" is not digits; write up to 15 of them, such as "9"')
+    return text
+
+
+def _bare_host(text: str) -> str:
+    try:
+        host = parse_host(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; write one like sip.acme.example or 203.0.113.5") from None
+    if host.port is not None:
+        raise ValueError(f"names a port; write {host.name} alone, any port of it is meant")
+    return host.name
+
+
+def _sip_target(text: str) -> str:
+    if not text.startswith("sip:"):
+        raise ValueError('is not a SIP URI; write one like "sip:ann@10.0.0.5"')
+    parse_sip_uri(text)
+    return text
+
+
+def _display_name(text: str) -> str:
+    if not text.isprintable() or not text.strip() or len(text) > 64:
+        raise ValueError("is not a name to be shown; write 1 to 64 letters and other visible characters")
+    return text
+
+
 def off_is_none(given: object) -> object:
     """`off` means None."""
     return None if given in ("off", False) else given
@@ -137,6 +179,12 @@ HeaderPattern = Annotated[str, AfterValidator(_header_pattern)]
 TrunkHost = Annotated[Host, PlainValidator(_trunk_host), WithJsonSchema({"type": "string"})]
 HoursText = Annotated[Hours, PlainValidator(_hours), WithJsonSchema({"type": "string"})]
 Params = Mapping[str, object]
+DialledNumber = Annotated[str, AfterValidator(_dialled)]
+DialledPrefix = Annotated[str, AfterValidator(_dialled_prefix)]
+Digits = Annotated[str, AfterValidator(_digits)]
+BareHost = Annotated[str, AfterValidator(_bare_host)]
+SipTarget = Annotated[str, AfterValidator(_sip_target)]
+DisplayName = Annotated[str, AfterValidator(_display_name)]
 Language = Annotated[str, AfterValidator(_language)]
 Region = Annotated[str, AfterValidator(_region)]
 

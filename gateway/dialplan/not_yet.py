@@ -39,15 +39,7 @@ class NotYet:
 NOT_YET: tuple[NotYet, ...] = (
     NotYet("trunks.*.transport", "TLS", only=("tls",), instead="write udp or tcp"),
     NotYet("trunks.*.inbound_auth", "callers who authenticate"),
-    NotYet("trunks.*.caller_id", "outbound calls"),
-    NotYet("trunks.*.show_in", "outbound calls"),
-    NotYet("trunks.*.privacy", "outbound calls"),
-    NotYet("trunks.*.number_format", "outbound calls"),
-    NotYet("trunks.*.prefix", "outbound calls"),
-    NotYet("trunks.*.strip", "outbound calls"),
     NotYet("trunks.*.srtp", "SRTP", fine=("off",), instead="write off or remove it"),
-    NotYet("trunks.*.headers.from_bot", "headers set by bots"),
-    NotYet("trunks.*.extensions", "outbound calls", fine=(False,), instead="write false or remove it"),
     NotYet("trunks.*.accept_refer", "REFER", fine=(False,), instead="write false or remove it"),
     NotYet("channels.*.bot.type", "streaming bots", only=("stream",), instead="write webhook or builtin"),
     NotYet("channels.*.voice.tts", "other TTS engines", only=("piper", "openai"), instead="write espeak"),
@@ -61,9 +53,7 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("routes.*.otherwise.queue", "queues", instead="write channel, prompt, say or reject"),
     NotYet("routes.*.otherwise.agent", "agents", instead="write channel, prompt, say or reject"),
     NotYet("queues", "queues"),
-    NotYet("agents", "agents"),
-    NotYet("contacts", "saved destinations"),
-    NotYet("destinations", "outbound calls"),
+    NotYet("agents.*.may", "consult"),
     NotYet("webhooks", "status webhooks"),
 )
 

@@ -36,7 +36,7 @@ def normalise(user: str, region: str | None = None) -> str | None:
     """
     if len(user) > _MAX_USER:
         return None
-    digits = _SEPARATORS.sub("", unquote(user).split(";")[0])
+    digits = without_marks(unquote(user).split(";")[0])
     if not re.fullmatch(r"\+?[0-9]{8,18}", digits, re.ASCII):
         return None
     if digits.startswith("+"):
@@ -55,6 +55,29 @@ def _e164(digits: str, region: str | None) -> str | None:
     if not phonenumbers.is_possible_number(number):
         return None
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def without_marks(text: str) -> str:
+    """The text without the marks that only make a number easier to read: space, `-`, `.`, `(` and `)`."""
+    return _SEPARATORS.sub("", text)
+
+
+def is_extension(text: str) -> bool:
+    """Whether this is a short number of a house: 2 to 6 digits (design: dialplan.md, `extensions`)."""
+    return re.fullmatch(r"[0-9]{2,6}", text, re.ASCII) is not None
+
+
+def as_dialled_in(number: str, region: str) -> str:
+    """An E.164 number as people dial it in a country: the national form with its trunk prefix for the country's own
+    (`02071234567` in GB), else with the international prefix (`0012125550100`). Digits only; `+` and country code
+    where the country has no single international prefix.
+    """
+    parsed = phonenumbers.parse(number)
+    if parsed.country_code == phonenumbers.country_code_for_region(region):
+        text = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
+    else:
+        text = phonenumbers.format_out_of_country_calling_number(parsed, region)
+    return ("+" if text.startswith("+") else "") + re.sub("[^0-9]", "", text)
 
 
 def is_region(code: str) -> bool:

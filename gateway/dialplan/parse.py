@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gateway.dialplan.base import Secret
+from gateway.dialplan.checks import dialling_problems
 from gateway.dialplan.document import MAX_BYTES, Document, Plain, read
 from gateway.dialplan.explain import EMPTY, problems_of
 from gateway.dialplan.not_yet import NOT_YET
@@ -111,6 +112,7 @@ def _load(texts: Mapping[str, str], env: Mapping[str, str], problems: list[Probl
     if plan is not None:
         problems += _same_networks(plan, merged)
         problems += _unreachable(plan, merged)
+        problems += dialling_problems(plan, merged)
     if problems or plan is None:
         order = {file: index for index, file in enumerate(texts)}
         raise DialplanError(sorted(dict.fromkeys(problems), key=lambda one: (order.get(one.file, -1), one.line or 0)))
@@ -189,12 +191,13 @@ def _unknown_names(document: Document) -> Iterator[Problem]:
 
 
 def _references(data: dict[str, Plain]) -> Iterator[tuple[KeyPath, str, str]]:
-    channels, routes = data.get("channels"), data.get("routes")
+    routes = data.get("routes")
     holders: list[tuple[KeyPath, Plain]] = []
-    if isinstance(channels, dict):
-        for name, channel in channels.items():
-            trunk: dict[str, Plain] = {"trunk": _entry(channel, "trunk")}
-            holders.append((("channels", name), trunk))
+    for section in ("channels", "agents", "contacts"):
+        entries = data.get(section)
+        for name, entry in entries.items() if isinstance(entries, dict) else ():
+            trunk: dict[str, Plain] = {"trunk": _entry(entry, "trunk")}
+            holders.append(((section, name), trunk))
     for index, route in enumerate(routes if isinstance(routes, tuple) else ()):
         holders.append((("routes", index), route))
         holders.append((("routes", index, "otherwise"), _entry(route, "otherwise")))

@@ -1,4 +1,4 @@
-"""The models of people, queues, destinations and webhooks in a plan; part of schema.py, all of it not built yet."""
+"""The models of people, queues, destinations and webhooks in a plan; part of schema.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ from typing import Literal
 
 from pydantic import Field
 
-from gateway.dialplan.base import MediaName, Model, Name, Params, Secret, Text, WebUrl
+from gateway.dialplan.base import (
+    BareHost,
+    DialledNumber,
+    DialledPrefix,
+    DisplayName,
+    MediaName,
+    Model,
+    Name,
+    Params,
+    Secret,
+    SipTarget,
+    WebUrl,
+)
 
 
 class PostSession(Model):
@@ -31,34 +43,46 @@ class Queue(Model):
 class Agent(Model):
     """A person with a phone."""
 
-    name: Text
-    target: str
+    name: DisplayName
+    """how others see this person, such as Ann"""
+    target: SipTarget
+    """the phone: a SIP URI such as "sip:ann@10.0.0.5", called whatever `destinations.allow` says"""
     trunk: Name
+    """the trunk that calls to the phone use"""
     may: tuple[Literal["consult", "forward", "external"], ...] = ()
 
 
 class Contact(Model):
-    """A saved external destination."""
+    """A saved external destination; being named here it may be dialled, whatever `destinations.allow` says."""
 
-    phoneNumber: str
+    phoneNumber: DialledNumber
+    """the number in E.164, or an extension if the trunk says `extensions: true`"""
     trunk: Name
+    """the trunk that calls to it use"""
 
 
 class DestinationLimits(Model):
     """How much may be dialled."""
 
     per_call: int = Field(10, ge=1)
-    per_minute: int = Field(60, ge=1)
+    """Most legs that are dialled for one call."""
+    per_minute: int = Field(60, ge=1, le=100_000)
+    """Most legs that the whole node dials within any 60 seconds."""
     max_talk_s: int = Field(14_400, ge=1)
+    """Seconds after which the talk with somebody whom we called ends."""
 
 
 class Destinations(Model):
-    """Toll-fraud policy for everything that we dial."""
+    """Toll-fraud policy for everything that we dial. By default only the plan's agents and contacts may be dialled."""
 
-    allow: tuple[str, ...] = ()
-    deny: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
+    allow: tuple[DialledPrefix, ...] = ()
+    """Beginnings of E.164 numbers that may be dialled, such as "+1"."""
+    deny: tuple[DialledPrefix, ...] = ()
+    """Beginnings that may not, such as "+1900"; each one wins over every `allow`, over contacts and agents too."""
+    hosts: tuple[BareHost, ...] = ()
+    """Hosts that a SIP URI may name; the trunk's own host and those of agents need not stand here."""
     limits: DestinationLimits = DestinationLimits()
+    """How much may be dialled."""
 
 
 class Webhook(Model):

@@ -13,6 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Priv
 
 from gateway.dialplan.addresses import AnyNetwork, Network
 from gateway.dialplan.base import (
+    DialledNumber,
+    Digits,
+    DisplayName,
     HeaderPattern,
     HoursText,
     Language,
@@ -54,8 +57,10 @@ class DigestAuth(Model):
 class CallerId(Model):
     """A fixed caller id."""
 
-    number: str
-    name: str | None = None
+    number: DialledNumber
+    """what is shown: a number in E.164, or an extension"""
+    name: DisplayName | None = None
+    """Name beside it. Default: none."""
 
 
 class TrunkHeaders(Model):
@@ -63,8 +68,9 @@ class TrunkHeaders(Model):
 
     to_bot: tuple[HeaderPattern, ...] = ()
     """Names of INVITE headers that the bot gets; `*` at the end is any rest. None by default."""
-    from_bot: tuple[HeaderPattern, ...] = ()
-    """Names of headers that a bot may set."""
+    from_bot: tuple[HeaderPattern, ...] = ("*",)
+    """Names of headers that a bot may set on calls to it; `*` at the end is any rest. Names that tell who somebody is
+    (P-Asserted-Identity, Diversion, Privacy and the like) must stand here in full, no `*` covers them."""
 
 
 class TrunkLimits(Model):
@@ -95,11 +101,19 @@ class Trunk(Model):
     caller_id: Annotated[
         Annotated[Literal["bot", "customer"], Tag("word")] | Annotated[CallerId, Tag("mapping")], Discriminator(kind)
     ] = "bot"
+    """Who is shown to those whom we call: the number that the customer called (bot), the customer (only on an IP trunk
+    without auth), or always `{number: …, name: …}`. A bot may ask for another one."""
     show_in: tuple[Literal["from", "pai", "rpid", "diversion"], ...] = ()
+    """Where it is shown: From, P-Asserted-Identity, Remote-Party-ID; Diversion tells the number that the customer had
+    called. Default: From alone."""
     privacy: bool = False
+    """Ask the carrier to show nobody who calls (RFC 3325: `Privacy: id`, anonymous From)."""
     number_format: Literal["e164", "digits", "national"] = "e164"
-    prefix: str = ""
-    strip: int = Field(0, ge=0)
+    """How a number is written to it: +16125550111, 16125550111, or as dialled inside `region`. Extensions stay."""
+    prefix: Digits = ""
+    """Digits that are put before a number, such as "9" for an outside line; last of all. Not before extensions."""
+    strip: int = Field(0, ge=0, le=15)
+    """How many digits are first taken away from the number's beginning. Not from extensions."""
     trust_identity: bool = False
     """Believe its P-Asserted-Identity, Remote-Party-ID, History-Info and verstat. false: From alone tells who calls."""
     codecs: Annotated[tuple[Codec, ...], Field(min_length=1)] = ("PCMU", "PCMA")
@@ -109,6 +123,7 @@ class Trunk(Model):
     """How digits travel: RFC 4733 events, SIP INFO (RFC 6086), or what the peer's SDP shows (auto)."""
     headers: TrunkHeaders = TrunkHeaders()
     extensions: bool = False
+    """Whether extensions (2 to 6 digits) may be dialled on it."""
     accept_refer: bool = False
     limits: TrunkLimits | None = None
     """What the carrier, or you, allow. Default: only the limits of the whole node."""
@@ -141,10 +156,11 @@ class Trunk(Model):
         return self
 
     @model_validator(mode="after")
-    def _codecs_once(self) -> Self:
-        for codec in self.codecs:
-            if self.codecs.count(codec) > 1:
-                raise ValueError(f"codecs names {codec} twice; remove one")
+    def _each_once(self) -> Self:
+        for key, words in (("codecs", self.codecs), ("show_in", self.show_in)):
+            for word in words:
+                if words.count(word) > 1:
+                    raise ValueError(f"{key} names {word} twice; remove one")
         return self
 
 
@@ -328,8 +344,11 @@ class Dialplan(Model):
     """Which call goes where; the first that matches wins."""
     queues: dict[Name, Queue] = Field(default_factory=dict)
     agents: dict[Name, Agent] = Field(default_factory=dict)
+    """People with phones, by the name that a bot gives to reach them."""
     contacts: dict[Name, Contact] = Field(default_factory=dict)
+    """Saved external destinations, by the name that a bot gives to reach them."""
     destinations: Destinations = Destinations()
+    """Toll-fraud policy: what may be dialled. Default: nothing but the agents and contacts of this plan."""
     webhooks: tuple[Webhook, ...] = ()
     _places: Mapping[KeyPath, Place] = PrivateAttr(default_factory=dict)
 

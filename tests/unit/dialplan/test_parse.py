@@ -117,7 +117,7 @@ def test_the_demo_needs_nothing() -> None:
 
 
 def test_the_example_is_right_and_both_go_together() -> None:
-    env = {"FRONTDESK_SECRET": "hunter2"}
+    env = {"FRONTDESK_SECRET": "hunter2", "MOBILE_PASSWORD": "hunter3"}
     assert "frontdesk" in load(ROOT / "dialplans" / "example.yaml", env).channels
     assert {"frontdesk", "echo"} <= set(load(ROOT / "dialplans", env).channels)
 
@@ -245,6 +245,95 @@ MISTAKES = [
     ),
     ("trunks: {5: {host: 10.0.0.1}}", '1: trunks: write the key in quotes: "5"'),
     ("chanels: {}", '1: chanels: unknown key; did you mean "channels"?'),
+    (
+        trunk("caller_id: customer\n    auth: {username: gw, realm: acme.example, password: {file: LICENSE}}"),
+        "4: trunks.acme.caller_id: cannot be customer: it has auth or register: true, and a carrier that knows us by "
+        "an account shows no other number; write bot or {number: …}",
+    ),
+    (
+        trunk('caller_id: {number: "2125550100"}'),
+        '4: trunks.acme.caller_id.number: "2125550100" is not a number; write it in E.164, such as '
+        '"+16125550111", or an '
+        'extension, "812"',
+    ),
+    (trunk("show_in: [form]"), '4: trunks.acme.show_in[0]: "form" is not known; did you mean "from"?'),
+    (trunk("show_in: [pai, pai]"), "2: trunks.acme: show_in names pai twice; remove one"),
+    (
+        trunk("number_format: national"),
+        "4: trunks.acme.number_format: national needs a country; write region: US, or your own",
+    ),
+    (
+        trunk('prefix: "9"'),
+        "4: trunks.acme.prefix: does not go with number_format: e164, where + and the country code come first; write "
+        "digits",
+    ),
+    (
+        trunk("strip: 1"),
+        "4: trunks.acme.strip: does not go with number_format: e164, where + and the country code come first; write "
+        "digits",
+    ),
+    (
+        trunk('number_format: digits\n    prefix: "+"'),
+        '5: trunks.acme.prefix: "+" is not digits; write up to 15 of them, such as "9"',
+    ),
+    (
+        TRUNK + 'agents:\n  ann: {name: Ann, target: "sip:ann@10.0.0.5", trunk: acm}',
+        '3: agents.ann.trunk: there is no trunk "acm"; did you mean "acme"?',
+    ),
+    (
+        TRUNK + "agents:\n  ann: {name: Ann, target: ann@10.0.0.5, trunk: acme}",
+        '3: agents.ann.target: is not a SIP URI; write one like "sip:ann@10.0.0.5"',
+    ),
+    (
+        TRUNK + 'agents:\n  ann: {name: Ann, target: "sip:ann@10.0.0.5?X=y", trunk: acme}',
+        "3: agents.ann.target: holds header fields (?…); remove them, and give them as headers",
+    ),
+    (
+        TRUNK + 'agents:\n  ann: {name: Ann, target: "sip:ann@10.0.0.5", trunk: acme, may: [consult]}',
+        "3: agents.ann.may: is not available yet; remove it",
+    ),
+    (
+        TRUNK + 'contacts:\n  w: {phoneNumber: "+16125550111", trunk: acm}',
+        '3: contacts.w.trunk: there is no trunk "acm"; did you mean "acme"?',
+    ),
+    (
+        TRUNK + 'contacts:\n  w: {phoneNumber: "6125550111", trunk: acme}',
+        '3: contacts.w.phoneNumber: "6125550111" is not a number; write it in E.164, such as "+16125550111", or an '
+        'extension, "812"',
+    ),
+    (
+        TRUNK + "contacts:\n  w: {trunk: acme}",
+        "3: contacts.w.phoneNumber: is missing; write the number in E.164, or an extension if the trunk says "
+        "`extensions: true`",
+    ),
+    (
+        TRUNK + 'contacts:\n  w: {phoneNumber: "812", trunk: acme}',
+        '3: contacts.w.phoneNumber: is an extension; write extensions: true at trunk "acme", or the number in E.164',
+    ),
+    (
+        TRUNK + 'contacts:\n  w: {phoneNumber: "+19005550111", trunk: acme}\ndestinations: {deny: ["+1900"]}',
+        '3: contacts.w.phoneNumber: destinations.deny has "+1900", which nothing may be dialled against; remove one of '
+        "the two",
+    ),
+    (
+        trunk("region: US") + 'agents:\n  a: {name: A, target: "sip:9005550111@10.0.0.5", trunk: acme}\n'
+        'destinations: {deny: ["+1900"]}',
+        '6: agents.a.target: destinations.deny has "+1900", which nothing may be dialled against; remove one '
+        "of the two",
+    ),
+    (
+        'destinations:\n  allow: ["1"]',
+        '2: destinations.allow[0]: "1" is not the beginning of an E.164 number; write one like "+1" or "+1900"',
+    ),
+    ("destinations:\n  allow: [+1]", '2: destinations.allow[0]: write it in quotes: "+1"'),
+    (
+        'destinations:\n  hosts: ["sip.acme.example:5060"]',
+        "2: destinations.hosts[0]: names a port; write sip.acme.example alone, any port of it is meant",
+    ),
+    (
+        "destinations:\n  limits: {per_call: 0}",
+        "2: destinations.limits.per_call: 0 is out of range; write a number of at least 1",
+    ),
     ("queues: {sales: {agents: [ann]}}", "1: queues: is not available yet; remove it"),
     (route("to: +12125550100, channel: reception"), '4: routes[0].to: write it in quotes: "+12125550100"'),
     (
