@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 import typer
 
 from gateway import __version__
+from gateway.dialplan.numbers import normalise
+from gateway.dialplan.outbound import AskedCaller, From, NoWay, Wanted, way_out
 from gateway.dialplan.problems import ProblemsError
 from gateway.dialplan.routing import Refuse, ToChannel, ToPrompt, inbound
 from gateway.dialplan.schema import Dialplan
@@ -94,17 +96,34 @@ def check(settings: SettingsOption = None, dialplans: DialplansOption = None) ->
     loaded, plan = _load(settings, dialplans)
     counts = ", ".join(
         f"{len(part)} {name if len(part) != 1 else name[:-1]}"
-        for name, part in (("trunks", plan.trunks), ("channels", plan.channels), ("routes", plan.routes))
+        for name, part in (
+            ("trunks", plan.trunks),
+            ("channels", plan.channels),
+            ("routes", plan.routes),
+            ("agents", plan.agents),
+            ("contacts", plan.contacts),
+        )
+        if part or name in ("trunks", "channels", "routes")
     )
     print(f"{loaded.dialplans}: fine ({counts})")
 
 
 @app.command()
 def route(
-    to: Annotated[str, typer.Argument(help="The called number, such as +12125550100.")],
+    to: Annotated[
+        str,
+        typer.Argument(help="The called number, such as +12125550100; with --out also a SIP URI, an agent, a contact."),
+    ],
     from_: Annotated[str, typer.Option("--from", help="The caller's number.")] = "anonymous",
     trunk: Annotated[
         str | None, typer.Option(help="The trunk it comes on. [dim]default: the plan's first[/dim]")
+    ] = None,
+    out: Annotated[bool, typer.Option("--out", help="A call that we make on the trunk, as a transfer does.")] = False,
+    called: Annotated[
+        str | None,
+        typer.Option(
+            help="With --out: what the customer had called. [dim]default: the first number of the routes[/dim]"
+        ),
     ] = None,
     at: Annotated[
         str | None, typer.Option(help="When, such as 2026-11-21T10:00+01:00. [dim]default: now[/dim]")
@@ -118,6 +137,11 @@ def route(
         trunk = next(iter(plan.trunks), "")
     if trunk not in plan.trunks:
         _fail(f"no trunk {trunk!r} in the dialplan; it has {', '.join(plan.trunks) or 'none'}", 2)
+    if out:
+        if called is None:
+            called = next((rule.to for rule in plan.routes if normalise(rule.to)), "")
+        _explain_out(plan, to, trunk, From("", trunk, called, from_))
+        return
     decision = inbound(plan, trunk, to, from_, _moment(at))
     print(f"call on {trunk} from {from_} to {to}")
     for step in decision.steps:
@@ -129,6 +153,26 @@ def route(
             print(f"=> plays {decision.prompt or decision.say!r}, then hangs up")
         case Refuse():
             print(f"=> refused with {decision.status}: {decision.why}")
+
+
+def _explain_out(plan: Dialplan, to: str, trunk: str, customers_call: From) -> None:
+    """An agent or contact of that name, a SIP URI if it has a host, else a number."""
+    if to in plan.agents:
+        wanted = Wanted(agent=to)
+    elif to in plan.contacts:
+        wanted = Wanted(contact=to)
+    elif "@" in to or to.lower().startswith(("sip:", "sips:", "tel:")):
+        wanted = Wanted(sip_uri=to, trunk=trunk)
+    else:
+        wanted = Wanted(phone_number=to, trunk=trunk)
+    way = way_out(plan, wanted, AskedCaller(), customers_call)
+    print(f"call out to {to}, for {customers_call.caller}")
+    for number, step in enumerate(way.steps, 1):
+        print(f"  {number}. {step}")
+    if isinstance(way, NoWay):
+        print(f"=> not dialled: {way.reason}")
+    else:
+        print(f"=> dials {way.number or way.uri} on {way.trunk}")
 
 
 def _moment(text: str | None) -> datetime:

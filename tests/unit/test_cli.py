@@ -15,6 +15,12 @@ routes:
   - {to: "200", reject: 486}
 """
 
+OUTBOUND = """
+agents: {ann: {name: Ann, target: "sip:ann@10.0.0.5", trunk: acme}}
+contacts: {depot: {phoneNumber: "+4930123456", trunk: other}}
+destinations: {allow: ["+1"], deny: ["+1900"]}
+"""
+
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Path:
@@ -37,6 +43,13 @@ def test_help_teaches_every_command(command: str):
 def test_a_plan_without_mistakes_is_fine(plan: Path):
     done = run("check", "--dialplans", plan)
     assert (done.exit_code, done.output) == (0, f"{plan}: fine (2 trunks, 1 channel, 2 routes)\n")
+
+
+def test_people_are_counted_where_there_are_any(plan: Path):
+    plan.write_text(PLAN + OUTBOUND)
+    assert run("check", "--dialplans", plan).output.endswith(
+        "fine (2 trunks, 1 channel, 2 routes, 1 agent, 1 contact)\n"
+    )
 
 
 def test_every_mistake_is_told_with_its_line(plan: Path):
@@ -92,3 +105,40 @@ def test_a_route_is_explained_step_by_step(plan: Path, words: tuple[str, ...], e
 def test_a_route_that_cannot_be_explained(plan: Path, words: tuple[str, ...], problem: str):
     done = run("route", *words, "--dialplans", plan)
     assert (done.exit_code, done.output.strip()) == (2, problem)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("16125550111", "--trunk", "other", "--called", "+12125550100"),
+            [
+                "call out to 16125550111, for anonymous",
+                "  1. trunk other: asked for",
+                '  2. +16125550111: allowed, destinations.allow has "+1", and no deny covers it',
+                "  3. written as +16125550111: number_format e164",
+                "  4. shows +12125550100 in from: the number that the customer called",
+                "=> dials +16125550111 on other",
+            ],
+        ),
+        (
+            ("+19005550123",),
+            [
+                "call out to +19005550123, for anonymous",
+                "  1. trunk acme: asked for",
+                '  2. blocked: phoneNumber: +1900•••0123 may not be called: destinations.deny has "+1900"',
+                "=> not dialled: blocked",
+            ],
+        ),
+        (("ann",), ["=> dials sip:ann@10.0.0.5 on acme"]),
+        (("depot",), ["=> dials +4930123456 on other"]),
+        (("ann@10.0.0.5",), ["=> dials sip:ann@10.0.0.5 on acme"]),
+        (("tel:+16125550111",), ["=> dials +16125550111 on acme"]),
+        (("anna",), ["=> not dialled: invalid-request"]),
+    ],
+)
+def test_a_call_that_we_make_is_explained_step_by_step(plan: Path, words: tuple[str, ...], told: list[str]):
+    plan.write_text(PLAN + OUTBOUND)
+    done = run("route", "--out", *words, "--dialplans", plan)
+    assert done.exit_code == 0
+    assert done.output.splitlines()[-len(told) :] == told
