@@ -31,7 +31,7 @@ def _seconds(given: object) -> object:
 Seconds: TypeAlias = Annotated[
     float,
     Field(ge=1, le=300, allow_inf_nan=False),
-    BeforeValidator(_seconds, json_schema_input_type=float | str),
+    BeforeValidator(_seconds, json_schema_input_type=Annotated[float, Field(ge=1, le=300)] | str),
 ]
 
 
@@ -67,7 +67,7 @@ class SwitchTarget(Model):
 Targets: TypeAlias = Annotated[
     tuple[SwitchTarget, ...],
     Field(min_length=1, max_length=10, fail_fast=True),
-    BeforeValidator(_tuple, json_schema_input_type=list[SwitchTarget]),
+    BeforeValidator(_tuple, json_schema_input_type=Annotated[list[SwitchTarget], Field(min_length=1, max_length=10)]),
 ]
 
 
@@ -123,7 +123,9 @@ _Uui: TypeAlias = Annotated[SwitchUui | str, BeforeValidator(_uui, json_schema_i
 Uuis: TypeAlias = Annotated[
     tuple[_Uui, ...],
     Field(max_length=8, fail_fast=True),
-    BeforeValidator(_uuis, json_schema_input_type=SwitchUui | str | list[SwitchUui | str]),
+    BeforeValidator(
+        _uuis, json_schema_input_type=SwitchUui | str | Annotated[list[SwitchUui | str], Field(max_length=8)]
+    ),
 ]
 """One on the wire, or a list."""
 

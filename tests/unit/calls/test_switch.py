@@ -523,6 +523,9 @@ def test_the_schema_holds_what_may_be_written() -> None:
     assert {"type": "string"} in properties["announce"]["anyOf"]
     assert {"type": "boolean"} in properties["accept"]["anyOf"]
     assert properties["method"]["enum"] == ["invite", "refer", "transfer"]
+    assert properties["timeout"]["anyOf"] == [{"type": "number", "minimum": 1, "maximum": 300}, {"type": "string"}]
+    assert (properties["targets"]["anyOf"][0]["minItems"], properties["targets"]["anyOf"][0]["maxItems"]) == (1, 10)
+    assert properties["userToUser"]["anyOf"][2]["maxItems"] == 8
     assert schema["additionalProperties"] is False
 
 
