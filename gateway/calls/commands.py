@@ -57,8 +57,8 @@ class Dial:
     """Call somebody on a trunk; LegRinging, LegAnswered or LegEnded follow.
 
     Exactly one of `number`, already written as the trunk wants it, and `uri`. `caller` is who is shown as calling; how
-    is the trunk's policy. `diverting` is the number that the customer had called, for a Diversion header. `headers` keep
-    their names byte-exact; `user_to_user` are whole header values (RFC 7433).
+    is the trunk's policy. `diverting` is the number that the customer had called, for a Diversion header. `headers`
+    keep their names byte-exact; `user_to_user` are whole header values (RFC 7433).
     """
 
     leg_id: LegId

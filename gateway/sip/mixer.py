@@ -99,8 +99,8 @@ class Mixer:
 
     @property
     def ports(self) -> int:
-        """Ports of ours and of legs in the bridge."""
-        return len(self._legs) + len(self._voices) + len(self._music)
+        """Ports of calls in the bridge; shared sources stay as long as the bridge."""
+        return len(self._legs) + len(self._voices)
 
     def _note_parties(self, call_id: CallId, edges: frozenset[Edge]) -> None:
         before = {party for e in self._wanted.get(call_id, ()) for party in (e.source, e.sink)}
