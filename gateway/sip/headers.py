@@ -162,10 +162,10 @@ def parse_user_to_user(value: str) -> JsonObject | None:
         data, rest = _quoted(value)
     else:
         data, _, rest = value.partition(";")
-        rest = ";" + rest
+        data, rest = data.strip(), ";" + rest
     if not data.strip():
         return None
-    found: JsonObject = {"data": data.strip(), "encoding": "hex"}
+    found: JsonObject = {"data": data, "encoding": "hex"}
     for part in rest.split(";")[1:9]:
         key, _, setting = part.partition("=")
         if key.strip().lower() in ("encoding", "purpose", "content", "pd"):
