@@ -49,6 +49,8 @@ def _spec(name: str, trunk: Trunk) -> TrunkSpec:
         registers=trunk.register_,
         session_timer_s=trunk.session_timer,
         options_interval_s=trunk.options_interval,
+        show_in=trunk.show_in or ("from",),
+        privacy=trunk.privacy,
     )
 
 

@@ -50,6 +50,10 @@ class TrunkSpec:
     registers: bool = False
     session_timer_s: int | None = None
     options_interval_s: int | None = None
+    show_in: tuple[str, ...] = ("from",)
+    """Where those whom we call on it see the caller: of `from`, `pai`, `rpid`, `diversion` (shown.py)."""
+    privacy: bool = False
+    """Callers are withheld from those whom we call on it (RFC 3323)."""
 
     @property
     def contact_user(self) -> str:
