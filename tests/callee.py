@@ -21,12 +21,15 @@ _numbers = itertools.count(1)
 
 
 class Callee(asyncio.DatagramProtocol):
-    """One called party over UDP, with its RTP in `ear`; one call at a time."""
+    """One called party over UDP (and TCP on the same port if told so), with its RTP in `ear`; one call at a time."""
 
-    def __init__(self, address: str = CARRIER, port: int = 0) -> None:
+    def __init__(self, address: str = CARRIER, port: int = 0, *, tcp: bool = False) -> None:
         self.address, self.port = address, port
+        self.tcp = tcp
         self.ear = Ear(address)
         self.messages: list[Wire] = []
+        self.over_tcp: list[Wire] = []
+        """Those of them that came over TCP."""
         self.silent = False
         """It answers nothing at all."""
         self.ignores: set[str] = set()
@@ -34,7 +37,9 @@ class Callee(asyncio.DatagramProtocol):
         self._number = next(_numbers)
         self._invite: Wire | None = None
         self._cseq = 0
-        self._from = ("", 0)
+        self._reply: Callable[[bytes], object] = lambda data: None
+        """Sends to where the last message came from, the same way."""
+        self._server: asyncio.Server | None = None
         self._news = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -44,6 +49,8 @@ class Callee(asyncio.DatagramProtocol):
         await loop.create_datagram_endpoint(lambda: self, local_addr=(self.address, self.port))
         assert self._transport is not None
         self.port = int(self._transport.get_extra_info("sockname")[1])
+        if self.tcp:
+            self._server = await loop.create_server(lambda: _Connection(self), self.address, self.port)
         return self
 
     async def __aexit__(
@@ -51,6 +58,8 @@ class Callee(asyncio.DatagramProtocol):
     ) -> None:
         if self._transport is not None:
             self._transport.close()
+        if self._server is not None:
+            self._server.close()
         self.ear.close()
 
     # ── what it does ────────────────────────────────────────────────────────────────────────────────
@@ -152,10 +161,18 @@ class Callee(asyncio.DatagramProtocol):
         self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Of asyncio: requests but INVITE and ACK are answered 200; a CANCEL ends the INVITE."""
+        """Of asyncio."""
+        assert self._transport is not None
+        send = self._transport.sendto
+        self.take(data, lambda answer: send(answer, addr))
+
+    def take(self, data: bytes, reply: Callable[[bytes], object], *, tcp: bool = False) -> None:
+        """A message is here: requests but INVITE and ACK are answered 200; a CANCEL ends the INVITE."""
         message = Wire(False, data.decode(errors="replace"), time.monotonic())
         self.messages.append(message)
-        self._from = addr
+        if tcp:
+            self.over_tcp.append(message)
+        self._reply = reply
         ours = message.status or message.method in {"INVITE", "ACK"} | self.ignores
         if not self.silent and not ours:
             self._respond(message, "200 OK")
@@ -168,9 +185,14 @@ class Callee(asyncio.DatagramProtocol):
         for name in ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq"):
             tag = f";tag=callee{self._number}" if name == "To" and not request.to_tag else ""
             lines += [f"{name}: {value}{tag}" for value in request.headers(name)]
-        lines += [f"Contact: <sip:callee@{self.address}:{self.port}>", *headers]
+        lines += [f"Contact: {self._contact}", *headers]
         lines += ["Content-Type: application/sdp"] if body else []
-        self._put("\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]), self._from)
+        self._put("\r\n".join([*lines, f"Content-Length: {len(body)}", "", body]))
+
+    @property
+    def _contact(self) -> str:
+        transport = ";transport=tcp" if self._invite in self.over_tcp else ""
+        return f"<sip:callee@{self.address}:{self.port}{transport}>"
 
     def _request(self, method: str, *headers: str, body: str = "", cseq: int | None = None) -> None:
         invite = self._invite
@@ -181,19 +203,43 @@ class Callee(asyncio.DatagramProtocol):
         branch = f"z9hG4bKcallee{self._number}{method}{cseq}"
         lines = [
             f"{method} {target} SIP/2.0",
-            f"Via: SIP/2.0/UDP {self.address}:{self.port};branch={branch}",
+            f"Via: SIP/2.0/{'TCP' if invite in self.over_tcp else 'UDP'} {self.address}:{self.port};branch={branch}",
             f"From: {invite.header('To')};tag=callee{self._number}",
             f"To: {invite.header('From')}",
             f"Call-ID: {invite.header('Call-ID')}",
             f"CSeq: {cseq} {method}",
-            f"Contact: <sip:callee@{self.address}:{self.port}>",
+            f"Contact: {self._contact}",
             "Max-Forwards: 70",
             *headers,
             f"Content-Length: {len(body)}",
         ]
-        self._put("\r\n".join([*lines, "", body]), self._from)
+        self._put("\r\n".join([*lines, "", body]))
 
-    def _put(self, text: str, where: tuple[str, int]) -> None:
-        assert self._transport is not None
+    def _put(self, text: str) -> None:
         self.messages.append(Wire(True, text, time.monotonic()))
-        self._transport.sendto(text.encode(), where)
+        self._reply(text.encode())
+
+
+class _Connection(asyncio.Protocol):
+    """A TCP connection to a callee: its messages, told apart by their Content-Length (RFC 3261 §18.3)."""
+
+    def __init__(self, callee: Callee) -> None:
+        self._callee = callee
+        self._came = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Of asyncio."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Of asyncio."""
+        assert self._transport is not None
+        self._came = (self._came + data).lstrip(b"\r\n")
+        while b"\r\n\r\n" in self._came:
+            head, _, rest = self._came.partition(b"\r\n\r\n")
+            length = int(Wire(False, head.decode(errors="replace")).header("Content-Length") or 0)
+            if len(rest) < length:
+                return
+            self._came = rest[length:].lstrip(b"\r\n")
+            self._callee.take(head + b"\r\n\r\n" + rest[:length], self._transport.write, tcp=True)

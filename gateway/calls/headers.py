@@ -20,14 +20,17 @@ IDENTITY: Final = frozenset({
 _RESERVED_PREFIXES: Final = ("content-", "proxy-")
 
 
-def check_header(name: str, value: str) -> None:
-    """Raise ValueError, saying what is wrong, unless the header may go on the wire as it is."""
+def check_header(name: str, value: str, *, identity: bool = False) -> None:
+    """Raise ValueError, saying what is wrong, unless the header may go on the wire as it is.
+
+    `identity`: those of IDENTITY may, as the gateway made them itself, or looked before whether the trunk names them.
+    """
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is not a header name")
     lower = name.lower()
     if lower in RESERVED or lower.startswith(_RESERVED_PREFIXES):
         raise ValueError(f"{name} is set by the gateway and cannot be given")
-    if lower in IDENTITY:
+    if lower in IDENTITY and not identity:
         raise ValueError(f"{name} tells a network who somebody is and cannot be given")
     if len(value.encode()) > 4096:
         raise ValueError(f"{name} is longer than 4 KiB")

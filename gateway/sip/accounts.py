@@ -16,6 +16,7 @@ from gateway.sip.endpoint import Endpoint, callback, reason_of
 from gateway.sip.headers import MessageError, auth_realms, parse_message
 from gateway.sip.resolver import Target
 from gateway.sip.trunk import TrunkSpec
+from gateway.sip.udp_only import UdpOnly
 from gateway.telemetry.log import get_logger
 
 log = get_logger(__name__)
@@ -64,6 +65,8 @@ class Accounts:
         self._retired: list[TrunkAccount] = []
         self._strangers: TrunkAccount | None = None
         self._clients: dict[int, _Client] = {}
+        self.udp_only = UdpOnly()
+        """Targets to which calls go over UDP however large they are."""
 
     def open(self, incoming: Incoming) -> None:
         """Make the account for whatever belongs to no trunk; from now on `incoming` is told of INVITEs."""
@@ -95,15 +98,16 @@ class Accounts:
 
     @contextmanager
     def via(self, account: "TrunkAccount", target: Target) -> Iterator[None]:
-        """Within it, what is sent on this account goes to this target."""
+        """Within it, what is sent on this account goes to this target; a dialog that begins there keeps its way."""
         usual, account.target = account.target, target
-        if usual != target:
-            account.modify(self._config(account))
+        bound = target in self.udp_only
+        if usual != target or bound:
+            account.modify(self._config(account, bound=bound))
         try:
             yield
         finally:
             account.target = usual
-            if usual != target:
+            if usual != target or bound:
                 account.modify(self._config(account))
 
     def of(self, trunk: str) -> "TrunkAccount | None":
@@ -161,9 +165,12 @@ class Accounts:
             config.sipConfig.authCreds.append(pj.AuthCredInfo("digest", known.realm, known.username, 0, known.password))
         return config
 
-    def _config(self, account: "TrunkAccount") -> Any:
+    def _config(self, account: "TrunkAccount", *, bound: bool = False) -> Any:
+        """`bound`: to our UDP socket, so that PJSIP cannot move a large request to TCP."""
         spec = account.spec
         config = self._base(spec)
+        if bound:
+            config.sipConfig.transportId = self._endpoint.udp_transport
         if account.target is not None:
             config.sipConfig.proxies.append(_route(account.target))
         if spec.session_timer_s is not None:

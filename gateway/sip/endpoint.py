@@ -127,6 +127,8 @@ class Endpoint:
     def __init__(self, settings: SipSettings) -> None:
         self.settings = settings
         self.udp_port: int | None = None
+        self.udp_transport: int = pj.PJSUA_INVALID_ID
+        """PJSUA's number of the UDP socket, for an account that is to use nothing else."""
         self.tcp_port: int | None = None
         self.thread = PjThread()
         self.submit = self.thread.submit
@@ -278,6 +280,8 @@ class Endpoint:
             errno = error.status - _SYSTEM_ERRORS
             where = f"{name} {self.settings.bind}:{port}"
             raise OSError(errno if 0 < errno < 1000 else 0, f"SIP cannot listen on {where}: {error.reason}") from None
+        if kind == pj.PJSIP_TRANSPORT_UDP:
+            self.udp_transport = number
         address: str = self._pj.transportGetInfo(number).localAddress
         return int(address.rpartition(":")[2])
 

@@ -194,7 +194,7 @@ class Leg(pj.Call):  # type: ignore[misc]
             self._host.emit(LegHoldChanged(self.leg_id, self._hold))
 
     @staticmethod
-    def _order(status: int, own: Headers = (), given: Headers = ()) -> Any:
+    def _order(status: int, own: Headers = (), given: Headers = (), *, identity: bool = False) -> Any:
         order = pj.CallOpParam(True)
         order.statusCode = status
         kinds = order.opt
@@ -202,7 +202,7 @@ class Leg(pj.Call):  # type: ignore[misc]
         headers = list(own)
         for name, value in given:
             try:
-                check_header(name, value)
+                check_header(name, value, identity=identity)
             except ValueError as error:  # the core checks first; what a bug lets through must not reach the wire
                 log.warning("leg.header_refused", detail=str(error))
             else:

@@ -61,6 +61,7 @@ class SipLegs:
         self._last_end = 0.0
         self.later = endpoint.later
         self.via = accounts.via
+        self.udp_only = accounts.udp_only
         self.media_changed = bridge.mixer.leg_media
 
     # ── the port, on the event loop ─────────────────────────────────────────────────────────────────
@@ -134,11 +135,11 @@ class SipLegs:
         self._endpoint.bury(leg)
         self._last_end = time.monotonic()
 
-    def again(self, leg: OutboundLeg) -> None:
+    def again(self, leg: OutboundLeg, targets: tuple[Target, ...]) -> None:
         """Of Dialler."""
         if self._legs.get(leg.leg_id) is leg:
             self._endpoint.bury(leg)
-            following = OutboundLeg(leg.account, leg.order, leg.targets[1:], self)
+            following = OutboundLeg(leg.account, leg.order, targets, self)
             self._legs[leg.leg_id] = following
             following.dial()
 

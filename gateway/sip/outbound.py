@@ -1,6 +1,6 @@
 """A leg that we call: INVITE to one target after the other, ringing, answer, and what its end was; made by legs.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
@@ -12,14 +12,21 @@ from gateway.calls.commands import Dial
 from gateway.calls.events import LegRinging
 from gateway.sip.accounts import TrunkAccount
 from gateway.sip.endpoint import reason_of
-from gateway.sip.leg import Leg, LegHost, ended_by_itself, reasons_in, received
+from gateway.sip.headers import MessageError, parse_message
+from gateway.sip.leg import Headers, Leg, LegHost, ended_by_itself, reasons_in, received
 from gateway.sip.resolver import Target
+from gateway.sip.shown import shown
+from gateway.sip.udp_only import UdpOnly
 from gateway.telemetry.log import get_logger
 
 log = get_logger(__name__)
 
 _SILENT_FOR_S: Final = 5.0
 """How long a target may leave an INVITE without any response, if there is another one (RFC 3263 §4.3)."""
+_LOOK_EVERY_S: Final = 1.0
+_MOST_SILENT_LOOKS: Final = 3
+"""So many seconds may an INVITE that PJSIP moved to TCP for its size (RFC 3261 §18.1.1) stay without any response; a
+lost SYN is repeated after 1 s."""
 _BY_THE_CALLED: Final = frozenset({480, 486, 487, 600, 603, 607, 608})
 _SILENCE: Final = Cause(Result.CARRIER, Reason.NO_RESPONSE)
 
@@ -30,8 +37,10 @@ class Dialler(LegHost, Protocol):
     def via(self, account: TrunkAccount, target: Target) -> AbstractContextManager[None]:
         """Within it, what is sent on this account goes to this target."""
 
-    def again(self, leg: "OutboundLeg") -> None:
-        """This attempt is over without an answer, and there are targets left: make the next one."""
+    udp_only: UdpOnly
+
+    def again(self, leg: "OutboundLeg", targets: tuple[Target, ...]) -> None:
+        """This attempt is over without an answer: make the next one, to these targets."""
 
 
 class OutboundLeg(Leg):
@@ -43,11 +52,14 @@ class OutboundLeg(Leg):
         self.look_at_offer = True
         self._dialler = host
         self._told: tuple[int, bool] | None = None
+        self._silent_looks = 0
 
     def dial(self) -> None:
         """Send it."""
-        order = self._order(0, (), self.order.headers)
-        order.txOption.localUri = _from(self.order, self.trunk.host_in_uri)
+        who = shown(self.order.caller, self.order.diverting, self.trunk)
+        own = (*who.headers, *(("User-to-User", value) for value in self.order.user_to_user))
+        order = self._order(0, (), (*own, *self._given(own)), identity=True)
+        order.txOption.localUri = who.from_
         try:
             with self._dialler.via(self.account, self.targets[0]):
                 self.makeCall(self._uri(), order)
@@ -57,6 +69,17 @@ class OutboundLeg(Leg):
             return
         if len(self.targets) > 1:
             self._host.later(_SILENT_FOR_S, self._no_response)
+        if self.targets[0].transport == "udp" and self.targets[0] not in self._dialler.udp_only:
+            self._host.later(_LOOK_EVERY_S, self._look_for_silent_tcp)
+
+    def _given(self, own: Headers) -> Iterator[tuple[str, str]]:
+        """The bot's headers, but for those that the INVITE has already."""
+        taken = {name.lower() for name, _ in own}
+        for name, value in self.order.headers:
+            if name.lower() in taken:
+                log.warning("leg.header_dropped", leg_id=self.leg_id, header=name)
+            else:
+                yield name, value
 
     def _uri(self) -> str:
         if self.order.uri is not None:
@@ -67,16 +90,34 @@ class OutboundLeg(Leg):
     def _no_response(self) -> None:
         if not self._ended and self._release is None and pj.inviteStatus(self.getId()) < 100:
             log.info("leg.target_silent", leg_id=self.leg_id, target=str(self.targets[0]))
-            self._quit()
+            self._quit(self.targets[1:])
 
-    def _quit(self) -> None:
-        """Give this attempt up for the next target."""
+    def _look_for_silent_tcp(self) -> None:
+        """Every second until it rings, as PJSIP does not tell of the INVITE that follows a challenge, and that one may
+        be too large where the first was not."""
+        if self._ended or self._release is not None or self._told is not None or self._answered:
+            return
+        # Where TCP is refused, PJSIP takes UDP by itself.
+        silent = pj.inviteTransport(self.getId()) != "UDP" and pj.inviteStatus(self.getId()) < 100
+        self._silent_looks = self._silent_looks + 1 if silent else 0
+        if self._silent_looks < _MOST_SILENT_LOOKS:
+            self._host.later(_LOOK_EVERY_S, self._look_for_silent_tcp)
+        else:
+            self._give_tcp_up()
+            self._quit(self.targets)
+
+    def _give_tcp_up(self) -> None:
+        log.info("leg.tcp_useless", leg_id=self.leg_id, target=str(self.targets[0]))
+        self._dialler.udp_only.add(self.targets[0])
+
+    def _quit(self, targets: tuple[Target, ...]) -> None:
+        """Give this attempt up for one to these targets."""
         self._ended = True
         try:
             self.hangup(self._order(0))
         except pj.Error as error:
             log.debug("leg.hangup_failed", leg_id=self.leg_id, detail=reason_of(error))
-        self._dialler.again(self)
+        self._dialler.again(self, targets)
 
     def _progressed(self, event: Any) -> None:
         state = self.getInfo().state
@@ -103,13 +144,24 @@ class OutboundLeg(Leg):
             self._host.emit(LegRinging(self.leg_id, *now))
 
     def _end(self, event: Any) -> None:
-        elsewhere = len(self.targets) > 1 and self._told is None and not self._answered and self._release is None
-        if elsewhere and self._failed_for_good(event) is None:
+        following = self._following(event)
+        if following:
             self._ended = True
+            self._host.later(0, lambda: self._dialler.again(self, following))
+        else:
+            super()._end(event)
+
+    def _following(self, event: Any) -> tuple[Target, ...]:
+        """Where to try next, as this attempt has failed; nowhere, if it was ended or its failure is for good."""
+        if self._told is not None or self._answered or self._release is not None:
+            return ()
+        if self.targets[0].transport == "udp" and _broke_over_tcp(event):  # a listener that is none of SIP
+            self._give_tcp_up()
+            return self.targets
+        if len(self.targets) > 1 and self._failed_for_good(event) is None:
             log.info("leg.target_failed", leg_id=self.leg_id, target=str(self.targets[0]))
-            self._host.later(0, lambda: self._dialler.again(self))
-            return
-        super()._end(event)
+            return self.targets[1:]
+        return ()
 
     def _failed_for_good(self, event: Any) -> str | None:
         """The response that ends the leg wherever it goes; None for silence, a broken transport and a 503, which are
@@ -136,10 +188,14 @@ class OutboundLeg(Leg):
         return causes.of_status(status, whose), status, q850, True
 
 
-def _from(order: Dial, host: str) -> str:
-    name = "".join(char for char in order.caller.name or "" if char.isprintable() and char not in '"\\')
-    shown = f'"{name}" ' if name else ""
-    return f"{shown}<sip:{order.caller.number}@{host}>"
+def _broke_over_tcp(event: Any) -> bool:
+    """Whether it ended without a response, and what was sent last went over TCP."""
+    if event is None or event.type != pj.PJSIP_EVENT_TSX_STATE or received(event):
+        return False
+    try:
+        return parse_message(str(event.body.tsxState.tsx.lastTx.wholeMsg)).transport == "tcp"
+    except MessageError:
+        return False
 
 
 Targets = Callable[[str], tuple[Target, ...]]

@@ -134,11 +134,15 @@ async def _fake() -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def pjsip(
-    targets: Callable[[], tuple[Target, ...]], credentials: Credentials | None = None, timer_s: int | None = None
+    targets: Callable[[], tuple[Target, ...]],
+    credentials: Credentials | None = None,
+    timer_s: int | None = None,
+    spec: TrunkSpec | None = None,
 ) -> AsyncIterator[World]:
     """The real thing, with a trunk "t" to these targets."""
     endpoint = Endpoint(SipSettings(bind="127.0.0.1", udp_port=0, tcp_port=0, rtp_ports=(21000, 29000)))
-    spec = TrunkSpec("t", host=Host("carrier.example"), credentials=credentials, session_timer_s=timer_s)
+    if spec is None:
+        spec = TrunkSpec("t", host=Host("carrier.example"), credentials=credentials, session_timer_s=timer_s)
     numbers = itertools.count()
     bridge = SipBridge(endpoint, lambda name: b"\0\0" * 800)
     legs = sip_legs(endpoint, bridge, lambda: LegId(f"leg_{next(numbers)}"), spec, targets)

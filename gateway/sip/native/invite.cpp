@@ -16,4 +16,12 @@ int inviteStatus(int call_id) {
     return session != nullptr && session->invite_tsx != nullptr ? session->invite_tsx->status_code : 0;
 }
 
+std::string inviteTransport(int call_id) {
+    if (call_id < 0 || call_id >= static_cast<int>(pjsua_var.ua_cfg.max_calls))
+        return "";
+    const pjsip_inv_session *session = pjsua_var.calls[call_id].inv;
+    const pjsip_transaction *tsx = session != nullptr ? session->invite_tsx : nullptr;
+    return tsx != nullptr && tsx->transport != nullptr ? tsx->transport->type_name : "";
+}
+
 } // namespace switchhook
