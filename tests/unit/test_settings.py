@@ -192,5 +192,6 @@ def test_outside_needs_a_trunk_that_says_who_may_call() -> None:
 
 
 def test_the_api_stays_on_loopback_while_it_speaks_plain_http() -> None:
-    with pytest.raises(ExposureError, match=r"^api.bind 0.0.0.0:8080 .* write api: \{bind: \"127.0.0.1:8080\"\}, and put a proxy"):
+    pattern = r"^api.bind 0.0.0.0:8080 .* write api: \{bind: \"127.0.0.1:8080\"\}, and put a proxy"
+    with pytest.raises(ExposureError, match=pattern):
         check_exposure(load_settings(Path("/dev/null"), options={"api.bind": "0.0.0.0:8080"}), ALLOWED)
