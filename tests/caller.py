@@ -24,8 +24,16 @@ _numbers = itertools.count(1)
 class Caller(asyncio.DatagramProtocol):
     """One call over UDP from `address`, with its RTP in `ear`."""
 
-    def __init__(self, gateway: GatewayProcess, address: str = CARRIER, user: str = "+12125550123") -> None:
+    def __init__(
+        self,
+        gateway: GatewayProcess,
+        address: str = CARRIER,
+        user: str = "+12125550123",
+        proxy: tuple[str, int] | None = None,
+    ) -> None:
+        """`proxy`: it calls there and not the gateway, and goes the way that Record-Route says."""
         self.gateway, self.address, self.user = gateway, address, user
+        self.peer = proxy or ("127.0.0.1", gateway.udp_port)
         number = f"{next(_numbers)}-{time.monotonic_ns():x}"
         self.call_id = f"caller-{number}@{address}"
         self.messages: list[Wire] = []
@@ -33,8 +41,13 @@ class Caller(asyncio.DatagramProtocol):
         self.ear = Ear(address)
         self.ignores: set[str] = set()
         """Methods of the gateway's requests that are never answered."""
+        self.echoes: tuple[str, ...] = ()
+        """Headers of the gateway's requests that are given back in the answers."""
         self._tag, self._branch = f"t{number}", f"z9hG4bK{number}"
         self._to, self._uri, self._target, self._cseq = "", "", "", 0
+        self._invited = (0, "")
+        """CSeq and branch of the last INVITE."""
+        self._routes: list[str] = []
         self._live = False
         self._news = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
@@ -65,7 +78,7 @@ class Caller(asyncio.DatagramProtocol):
 
     def invites(self, to: str, headers: Mapping[str, str] | None = None, offer: str | None = None) -> None:
         """INVITE, with an offer of PCMU and telephone-event unless told otherwise."""
-        self._uri = self._target = f"sip:{to}@127.0.0.1:{self.gateway.udp_port}"
+        self._uri = self._target = f"sip:{to}@{self.peer[0]}:{self.peer[1]}"
         self._to = f"<{self._uri}>"
         self._request("INVITE", headers, self.sdp() if offer is None else offer)
 
@@ -76,16 +89,17 @@ class Caller(asyncio.DatagramProtocol):
         self._live = True
         self._to = answer.header("To") or ""
         self._target = (answer.header("Contact") or "").partition("<")[2].partition(">")[0]
+        self._routes = answer.headers("Record-Route")[::-1]  # RFC 3261 §12.1.2
         self.ear.peer = answer.media
         self.acknowledges()
         return answer
 
     async def is_told_finally(self, timeout_s: float = 10.0) -> Wire:
         """Wait for the final response to the last INVITE. A refusal is acknowledged."""
-        cseq = f"{self._cseq} INVITE"
+        cseq = f"{self._invited[0]} INVITE"
         final = await self._wait(lambda m: m.status >= 200 and m.header("CSeq") == cseq, timeout_s)
         if final.status >= 300:
-            self._send("ACK", self._uri, {"To": final.header("To") or ""}, "", self._branch)
+            self._send("ACK", self._uri, {"To": final.header("To") or ""}, "", self._invited[1])
         return final
 
     async def is_told(self, status: int, method: str = "INVITE", timeout_s: float = 10.0) -> Wire:
@@ -94,19 +108,38 @@ class Caller(asyncio.DatagramProtocol):
 
     def acknowledges(self, answer: str = "") -> None:
         """ACK of a 200."""
-        self._send("ACK", self._target, {}, answer, f"{self._branch}a{self._cseq}")
+        self._send("ACK", self._target, {}, answer, f"{self._invited[1]}a")
 
     async def cancels(self) -> Wire:
         """CANCEL; the final response to the INVITE."""
-        self._send("CANCEL", self._uri, {}, "", self._branch)
+        self._send("CANCEL", self._uri, {}, "", self._invited[1])
         return await self.is_told_finally()
 
     async def reinvites(
-        self, direction: str = "sendrecv", connection: str | None = None, ear: Ear | None = None
+        self,
+        direction: str = "sendrecv",
+        connection: str | None = None,
+        ear: Ear | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Wire:
         """A re-INVITE with this direction, this c= line, or another port; its answer, acknowledged."""
-        self._request("INVITE", {}, self.sdp(direction, connection, ear))
+        self._request("INVITE", headers, self.sdp(direction, connection, ear))
         return await self.is_answered()
+
+    async def updates(self, headers: Mapping[str, str]) -> Wire:
+        """UPDATE without SDP (RFC 3311); its answer."""
+        self._request("UPDATE", headers)
+        cseq = f"{self._cseq} UPDATE"
+        return await self._wait(lambda m: m.status >= 200 and m.header("CSeq") == cseq)
+
+    async def acknowledges_reliably(self, provisional: Wire) -> Wire:
+        """PRACK of a reliable provisional response (RFC 3262 §4); its answer."""
+        invited = provisional.header("CSeq")
+        self._to = provisional.header("To") or ""
+        self._target = (provisional.header("Contact") or "").partition("<")[2].partition(">")[0]
+        self._request("PRACK", {"RAck": f"{provisional.header('RSeq')} {invited}"})
+        cseq = f"{self._cseq} PRACK"
+        return await self._wait(lambda m: m.status >= 200 and m.header("CSeq") == cseq)
 
     async def hangs_up(self, headers: Mapping[str, str] | None = None) -> Wire:
         """BYE, 200."""
@@ -150,19 +183,23 @@ class Caller(asyncio.DatagramProtocol):
     def _request(self, method: str, headers: Mapping[str, str] | None = None, body: str = "") -> None:
         self._cseq += 1
         self._branch = f"z9hG4bK{self._tag}{self._cseq}"
+        if method == "INVITE":
+            self._invited = (self._cseq, self._branch)
         self._send(method, self._target, headers or {}, body, self._branch)
 
     def _send(self, method: str, uri: str, headers: Mapping[str, str], body: str, branch: str) -> None:
         assert self._transport is not None
         host, port = self._transport.get_extra_info("sockname")
+        number = self._invited[0] if method in ("ACK", "CANCEL") else self._cseq
         fields = {
             "Via": f"SIP/2.0/UDP {host}:{port};branch={branch}",
             "From": f'"Ann Caller" <sip:{self.user}@{host}>;tag={self._tag}',
             "To": self._to,
             "Call-ID": self.call_id,
-            "CSeq": f"{self._cseq} {method}",
+            "CSeq": f"{number} {method}",
             "Contact": f"<sip:caller@{host}:{port}>",
             "Max-Forwards": "70",
+            **({"Route": ", ".join(self._routes)} if self._routes else {}),
             **({"Content-Type": "application/sdp"} if body else {}),
             **headers,
             "Content-Length": str(len(body.encode())),
@@ -173,17 +210,24 @@ class Caller(asyncio.DatagramProtocol):
     def _put(self, text: str) -> None:
         assert self._transport is not None
         self.messages.append(Wire(True, text, time.monotonic()))
-        self._transport.sendto(text.encode(), ("127.0.0.1", self.gateway.udp_port))
+        self._transport.sendto(text.encode(), self.peer)
 
-    async def _wait(self, wanted: Callable[[Wire], bool], timeout_s: float = 10.0) -> Wire:
+    async def comes(self, so: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+        """Wait until it is so; looked at whenever something arrives."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not (found := [m for m in self.messages if not m.sent and wanted(m)]):
+                while not so():
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"it did not come:\n{ladder(self.messages)}") from None
-        return found[0]
+            raise AssertionError(f"{what} did not come:\n{ladder(self.messages)}") from None
+
+    async def _wait(self, wanted: Callable[[Wire], bool], timeout_s: float = 10.0) -> Wire:
+        def found() -> list[Wire]:
+            return [message for message in self.received if wanted(message)]
+
+        await self.comes(lambda: bool(found()), "it", timeout_s)
+        return found()[0]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of asyncio."""
@@ -198,6 +242,11 @@ class Caller(asyncio.DatagramProtocol):
         self._news.set()
 
     def _respond(self, request: Wire) -> None:
-        names = ("Via", "From", "To", "Call-ID", "CSeq")
+        assert self._transport is not None
+        host, port = self._transport.get_extra_info("sockname")
+        names = ("Via", "From", "To", "Call-ID", "CSeq", *self.echoes)
         lines = [f"{name}: {value}" for name in names for value in request.headers(name)]
-        self._put("\r\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""]))
+        lines.append(f"Contact: <sip:caller@{host}:{port}>")
+        body = self.sdp() if request.body else ""
+        lines += ["Content-Type: application/sdp"] if body else []
+        self._put("\r\n".join(["SIP/2.0 200 OK", *lines, f"Content-Length: {len(body)}", "", body]))

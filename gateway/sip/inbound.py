@@ -97,5 +97,7 @@ class InboundLeg(Leg):
             return ended_by_itself(event, status), 200, None, True
         if status == 487:
             return causes.CANCELLED, 487, None, True
+        if status == 504:  # PJSIP: nobody acknowledged a reliable 180 (RFC 3262 §3)
+            return causes.NO_ACK, 504, None, True
         by_caller = status in (415, 422, 488, 606)
         return causes.of_status(status, Result.CALLER if by_caller else Result.GATEWAY), status, None, False
