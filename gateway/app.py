@@ -34,7 +34,7 @@ from gateway.node import Node
 from gateway.settings import Settings
 from gateway.sip.accounts import Accounts
 from gateway.sip.endpoint import Endpoint, SipSettings
-from gateway.sip.keeper import Keepers
+from gateway.sip.keepers import Keepers
 from gateway.sip.legs import SipLegs
 from gateway.sip.media import SipBridge
 from gateway.sip.resolver import Resolver

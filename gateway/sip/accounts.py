@@ -7,13 +7,12 @@ call noticing. PJSIP is only ever given addresses: names are looked up in asynci
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import pjsua2 as pj
 
 from gateway.sip.endpoint import Endpoint, callback, reason_of
-from gateway.sip.headers import MessageError, auth_realms, parse_message
+from gateway.sip.outcome import NO_ANSWER, Outcome, outcome_of
 from gateway.sip.resolver import Target
 from gateway.sip.trunk import TrunkSpec
 from gateway.sip.udp_only import UdpOnly
@@ -23,33 +22,6 @@ log = get_logger(__name__)
 
 REGISTER_FOR_S: Final = 300
 _REFRESH_BEFORE_S: Final = 10
-NO_ANSWER: Final = 408
-"""What PJSIP calls a request that nobody answered; also given for a transport that failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a REGISTER or an OPTIONS: the final status, its phrase, for how long a registration holds, and the
-    realms of a challenge that was not met."""
-
-    status: int
-    phrase: str = ""
-    expires_s: int = 0
-    realms: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """A 2xx."""
-        return 200 <= self.status <= 299
-
-    @property
-    def temporary(self) -> bool:
-        """It may be better at another target, or later: silence, or trouble of the server."""
-        return self.status in (NO_ANSWER, 430, 480) or 500 <= self.status <= 599
-
-    def __str__(self) -> str:
-        return "no answer" if self.status == NO_ANSWER else f"{self.status} {self.phrase}".strip()
-
 
 Incoming = Callable[["TrunkAccount", int, str, str], None]
 """Takes (account, PJSUA's call id, the message, its source) of an INVITE outside of any dialog."""
@@ -282,8 +254,7 @@ class _Registrar(_Client):
         if prm.status != 0 and status < 300:
             status = NO_ANSWER
         self._registered = 200 <= status <= 299 and expires_s > 0
-        realms = _realms(prm.rdata.wholeMsg) if status in (401, 407) else ()
-        self.told(Outcome(status, prm.reason, expires_s, realms))
+        self.told(outcome_of(status, prm.reason, expires_s, prm.rdata.wholeMsg))
 
 
 class _Prober(_Client):
@@ -316,13 +287,6 @@ def _authority(target: Target) -> str:
 
 def _transport(target: Target) -> str:
     return "" if target.transport == "udp" else f";transport={target.transport}"
-
-
-def _realms(text: str) -> tuple[str, ...]:
-    try:
-        return auth_realms(parse_message(text))
-    except MessageError:
-        return ()
 
 
 def _shut(account: Any) -> None:

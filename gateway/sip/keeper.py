@@ -1,14 +1,14 @@
-"""Keeps trunks up: looks their hosts up, registers, asks how they are, and changes to another target when one fails.
+"""Keeps one trunk up: looks its host up, registers, asks how it is, and changes to another target when one fails.
 
-One task a trunk, on the event loop; what is sent goes through accounts.py in the PJSIP thread. `Keepers` is made by
-app.py. What a trunk is (`TrunkHealth`) follows from three things: whether its host has an address, whether our OPTIONS
+One task a trunk, on the event loop; what is sent goes through accounts.py in the PJSIP thread. keepers.py has one for
+each. What a trunk is (`TrunkHealth`) follows from three things: whether its host has an address, whether our OPTIONS
 are answered, whether we are registered. Calls that are up are never touched.
 """
 
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,8 +16,9 @@ from random import Random
 from typing import Final
 
 from gateway.engine.trunks import Registration, TrunkHealth, TrunkState
-from gateway.sip.accounts import NO_ANSWER, Accounts, Outcome
+from gateway.sip.accounts import Accounts
 from gateway.sip.endpoint import Endpoint
+from gateway.sip.outcome import NO_ANSWER, Outcome, why_not_registered
 from gateway.sip.resolver import Resolution, ResolveError, Resolver, Target
 from gateway.sip.trunk import TrunkSpec
 from gateway.telemetry.log import get_logger
@@ -46,50 +47,6 @@ Addresses = Callable[[str, Sequence[str]], None]
 """Takes (trunk, the IP addresses of its host)."""
 
 
-class Keepers:
-    """One keeper for each trunk; `engine.trunks.Trunks`."""
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        accounts: Accounts,
-        resolver: Resolver,
-        on_addresses: Addresses,
-        patience: Patience = Patience(),
-    ) -> None:
-        """`on_addresses` is told when the host of a trunk has other addresses than before."""
-        self._endpoint, self._accounts, self._resolver = endpoint, accounts, resolver
-        self._on_addresses, self._patience = on_addresses, patience
-        self._keepers: dict[str, Keeper] = {}
-
-    def health(self) -> Mapping[str, TrunkHealth]:
-        """How they are now."""
-        return {name: keeper.health for name, keeper in self._keepers.items()}
-
-    def targets(self, trunk: str) -> tuple[Target, ...]:
-        """Where a request on this trunk may go, the best first; none while its host has no address."""
-        keeper = self._keepers.get(trunk)
-        return keeper.in_order() if keeper is not None else ()
-
-    async def apply(self, specs: Sequence[TrunkSpec]) -> None:
-        """From now on these trunks. One that did not change is left alone; one that is gone is taken back."""
-        wanted = {spec.name: spec for spec in specs}
-        ended = [keeper for name, keeper in self._keepers.items() if wanted.get(name) != keeper.spec]
-        await asyncio.gather(*(keeper.stop() for keeper in ended))
-        for keeper in ended:
-            del self._keepers[keeper.spec.name]
-        for name, spec in wanted.items():
-            if name not in self._keepers:
-                self._keepers[name] = Keeper(spec, self._endpoint, self._accounts, self._resolver, self._patience)
-                self._keepers[name].start(self._on_addresses)
-        self._keepers = {name: self._keepers[name] for name in wanted}
-
-    async def stop(self) -> None:
-        """Look after none any more. Registrations are taken back by `Accounts.take_back`."""
-        await asyncio.gather(*(keeper.stop() for keeper in self._keepers.values()))
-        self._keepers.clear()
-
-
 class Keeper:
     """Looks after one trunk."""
 
@@ -107,6 +64,8 @@ class Keeper:
         self._log = log.bind(trunk=spec.name)
         self._random = Random()
         self._no_address: str | None = None
+        self._closed_until: dict[Target, float] = {}
+        """Until when a registrar that refused us is not chosen over another target; time.monotonic()."""
         self._asked = False
         self._unanswered: str | None = None
         self._task: asyncio.Task[None] | None = None
@@ -173,6 +132,7 @@ class Keeper:
         if self._current is not None:
             self._log.warning("trunk.target_changed", before=str(self._current), target=str(target))
         self._current = target
+        self._unanswered = None  # that was about another one
         self._order(self._accounts.route, self.spec.name, target)
         self.health = replace(self.health, target=str(target))
         self._moved.set()
@@ -194,12 +154,13 @@ class Keeper:
                 failures = 0
                 continue
             failures += 1
-            self._registration(Registration.FAILED, _why_not_registered(self.spec, target, outcome))
-            others = [other for other in self.in_order() if other != target]
+            self._registration(Registration.FAILED, why_not_registered(self.spec, target, outcome))
+            self._leave_alone(target, outcome)
+            others = [one for one in self.in_order() if one != target and self._open(one)]
             if outcome.temporary and others and failures % (len(others) + 1):
                 self._go_to(others[(failures - 1) % len(others)])
                 continue
-            await asyncio.sleep(self._spread(self._retry_after(outcome, failures)))
+            await self._other_than(target, self._pause(outcome, failures))
 
     async def _stay_registered(self, target: Target) -> Outcome | None:
         """Register, and return when it failed (also later, in a refresh), or with None when the target changed."""
@@ -234,10 +195,30 @@ class Keeper:
                 answer.cancel()
                 moved.cancel()
 
-    def _retry_after(self, outcome: Outcome, failures: int) -> float:
-        if not outcome.temporary:
-            return self._patience.refused_retry
-        return min(self._patience.longest_retry, self._patience.first_retry * 2.0 ** min(failures - 1, 10))
+    def _leave_alone(self, target: Target, outcome: Outcome) -> None:
+        """One that refused is closed for a while, however well it answers OPTIONS; silence is over when it speaks."""
+        silent = outcome.status == NO_ANSWER
+        seconds = 0.0 if silent else max(self._patience.longest_retry, outcome.retry_after_s)
+        self._closed_until[target] = time.monotonic() + seconds
+
+    def _open(self, target: Target) -> bool:
+        return self._closed_until.get(target, 0.0) <= time.monotonic()
+
+    async def _other_than(self, target: Target, longest_s: float) -> None:
+        """Wait for so long, or until requests go elsewhere: what was refused here may be taken there."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest_s):
+                while self._current == target:
+                    self._moved.clear()
+                    await self._moved.wait()
+
+    def _pause(self, outcome: Outcome, failures: int) -> float:
+        """Before the next attempt: our own patience, or the registrar's wish if that is longer (RFC 3261 §21.5.4)."""
+        if outcome.temporary:
+            own = min(self._patience.longest_retry, self._patience.first_retry * 2.0 ** min(failures - 1, 10))
+        else:
+            own = self._patience.refused_retry
+        return max(self._spread(own), outcome.retry_after_s * self._random.uniform(1.0, 1.1))
 
     def _registration(self, state: Registration, detail: str | None) -> None:
         before = self.health.registration
@@ -256,15 +237,15 @@ class Keeper:
             up = await self._answers(target) or await self._answers(target)  # one lost packet is no outage
             if not up:
                 up = await self._find_other(target)
-            elif target != self._targets[0] and await self._answers(self._targets[0]):
-                self._go_to(self._targets[0])
+            elif target != (first := self._targets[0]) and self._open(first) and await self._answers(first):
+                self._go_to(first)
             self._asked = True
             self._settle()
             await asyncio.sleep(self._spread(interval_s if up else min(interval_s, self._patience.name_retry)))
 
     async def _find_other(self, failed: Target) -> bool:
         for other in self._targets:
-            if other != failed and await self._answers(other):
+            if other != failed and self._open(other) and await self._answers(other):
                 self._go_to(other)
                 return True
         return False
@@ -315,12 +296,3 @@ async def _within(seconds: float, answer: Awaitable[Outcome]) -> Outcome:
             return await answer
     except TimeoutError:
         return _SILENCE
-
-
-def _why_not_registered(spec: TrunkSpec, target: Target, outcome: Outcome) -> str:
-    if outcome.realms and spec.credentials is not None and spec.credentials.realm not in outcome.realms:
-        asked = " and ".join(f'"{realm}"' for realm in outcome.realms)
-        return f'{target} asks for the realm {asked}, and the plan\'s auth.realm is "{spec.credentials.realm}"'
-    if outcome.status in (401, 403, 407):
-        return f"{target} refuses our credentials ({outcome})"
-    return f"{target} did not register us ({outcome})"
