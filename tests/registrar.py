@@ -110,13 +110,8 @@ class Registrar(asyncio.DatagramProtocol):
         return f"200 OK\r\nContact: <{uri}>;expires={self.expires_s}\r\nExpires: {self.expires_s}"
 
     def _knows(self, request: Wire) -> bool:
-        given = dict(re.findall(r'(\w+)="?([^",]*)"?', (request.header("Authorization") or "").partition(" ")[2]))
-        if given.get("nonce") != self.nonce or given.get("username") != self.user or given.get("realm") != self.realm:
-            return False
-        first = _md5(f"{self.user}:{self.realm}:{self.password}")
-        second = _md5(f"REGISTER:{given['uri']}")
-        middle = ":".join((given["nonce"], given["nc"], given["cnonce"], "auth"))
-        return given["response"] == _md5(f"{first}:{middle}:{second}")
+        given = request.header("Authorization") or ""
+        return f'nonce="{self.nonce}"' in given and is_right(given, "REGISTER", self.user, self.realm, self.password)
 
     def _answer(self, request: Wire, addr: tuple[str, int], answer: str) -> None:
         status, *more = answer.split("\r\n")
@@ -127,6 +122,16 @@ class Registrar(asyncio.DatagramProtocol):
         self.messages.append(Wire(True, text, time.monotonic()))
         assert self._transport is not None
         self._transport.sendto(text.encode(), addr)
+
+
+def is_right(header: str, method: str, user: str, realm: str, password: str) -> bool:
+    """Whether an Authorization or Proxy-Authorization proves the password (RFC 2617 §3.2.2, MD5, qop=auth)."""
+    given = dict(re.findall(r'(\w+)="?([^",]*)"?', header.partition(" ")[2]))
+    if (given.get("username"), given.get("realm")) != (user, realm):
+        return False
+    first, second = _md5(f"{user}:{realm}:{password}"), _md5(f"{method}:{given['uri']}")
+    middle = ":".join((given["nonce"], given["nc"], given["cnonce"], "auth"))
+    return given["response"] == _md5(f"{first}:{middle}:{second}")
 
 
 def _md5(text: str) -> str:

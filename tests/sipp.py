@@ -1,4 +1,4 @@
-"""SIPp: runs one of tests/sip/scenarios, and keeps what went over the wire; for tests/sip."""
+"""SIPp as a caller or a registrar: runs one of tests/sip/scenarios, and keeps the messages; for tests/sip."""
 
 import asyncio
 import itertools
@@ -6,13 +6,14 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from tests.gateway_process import GatewayProcess
 from tests.wire import CARRIER, Wire, free_port, ladder
 
 SCENARIOS: Final = Path(__file__).parent / "sip" / "scenarios"
-_ENTRY: Final = re.compile(r"^-{20,} [\d-]+\s+[\d:.]+\n\w+ message (sent|received) .*$\n\n", re.MULTILINE)
+_ENTRY: Final = re.compile(r"^-{20,} [\d-]+\s+([\d:.]+)\n\w+ message (sent|received) .*$\n\n", re.MULTILINE)
 _runs = itertools.count(1)
 
 
@@ -96,7 +97,53 @@ async def sipp(
     return SippRun(process.returncode or 0, output.decode(errors="replace"), _read(trace), call_id, took)
 
 
+class SippRegistrar:
+    """A registrar at the carrier's address, as tests/sip/scenarios/registrar.xml says."""
+
+    def __init__(self, folder: Path, first: str, second: str = "200 OK", expires_s: int = 300) -> None:
+        """`first` and `second` are its answers: a status line, perhaps with headers, as in "401 No\\nA: b"."""
+        self.address, self.port = CARRIER, free_port()
+        self._folder, self._expires_s = folder, expires_s
+        self._scenario, self._trace = folder / "registrar.xml", folder / "registrar.messages"
+        text = (SCENARIOS / "registrar.xml").read_text()
+        # SIPp reads Authorization only: what answers a 407 is for the test to look at.
+        wrong = f"{second}\n[last_Contact:];expires=[expires]" if first.startswith("407") else "400 Wrong Digest"
+        for token, answer in (("@first@", first), ("@second@", second), ("@wrong@", wrong)):
+            text = text.replace(token, answer)
+        self._scenario.write_text(text)
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            *("sipp", "-sf", str(self._scenario), "-i", self.address, "-p", str(self.port), "-nostdin"),
+            *("-nd", "-trace_msg", "-message_file", str(self._trace), "-key", "expires", str(self._expires_s)),
+            cwd=self._folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.returncode is None, "SIPp gave up"
+        self._process.kill()
+        await self._process.wait()
+
+    @property
+    def registers(self) -> list[Wire]:
+        """The REGISTERs that came so far."""
+        return [message for message in _read(self._trace) if message.start.startswith("REGISTER ")]
+
+
 def _read(trace: Path) -> tuple[Wire, ...]:
     text = trace.read_text(errors="replace") if trace.exists() else ""
     parts = _ENTRY.split(text)[1:]
-    return tuple(Wire(way == "sent", body) for way, body in zip(parts[::2], parts[1::2], strict=True))
+    entries = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    return tuple(Wire(way == "sent", body, _seconds(clock)) for clock, way, body in entries)
+
+
+def _seconds(clock: str) -> float:
+    """Of a time of day."""
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
