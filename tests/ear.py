@@ -2,11 +2,12 @@
 
 import asyncio
 import itertools
+import socket
 import struct
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ TELEPHONE_EVENT: Final = 101
 _KEYS: Final = "0123456789*#ABCD"
 _TICK_S: Final = 0.02
 _LOUD_DB: Final = -45.0
+_SO_TIMESTAMPNS: Final = 35  # socket(7) of Linux; Python has no name for it
+_EPOCH_S: Final = time.time() - time.monotonic()
 
 
 def _mu_law() -> NDArray[np.int16]:
@@ -62,22 +65,29 @@ class Packet:
         return self.payload_type == PCMU and rms_db(self.pcm) > _LOUD_DB
 
 
-class Ear(asyncio.DatagramProtocol):
-    """An RTP socket at `address`. `peer` is where it sends to; None until an SDP told."""
+class Ear:
+    """An RTP socket at `address`; packets have the kernel's time, so a test that is late itself hears no gap.
+
+    `peer` is where it sends to; None until an SDP told.
+    """
 
     def __init__(self, address: str = CARRIER) -> None:
         self.address, self.port = address, 0
         self.peer: tuple[str, int] | None = None
         self.packets: list[Packet] = []
         self._news = asyncio.Event()
-        self._transport: asyncio.DatagramTransport | None = None
+        self._socket: socket.socket | None = None
         self._mouth: asyncio.Task[None] | None = None
         self._sequence = itertools.count(1000)
         self._began = time.monotonic()
 
     async def __aenter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        await loop.create_datagram_endpoint(lambda: self, local_addr=(self.address, 0))
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._socket.bind((self.address, 0))
+        self.port = int(self._socket.getsockname()[1])
+        asyncio.get_running_loop().add_reader(self._socket, self._read, self._socket)
         return self
 
     async def __aexit__(
@@ -88,22 +98,27 @@ class Ear(asyncio.DatagramProtocol):
     def close(self) -> None:
         """Hear and say nothing any more."""
         self.is_silent()
-        if self._transport is not None:
-            self._transport.close()
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────────
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Of asyncio."""
-        self._transport = cast(asyncio.DatagramTransport, transport)
-        self.port = transport.get_extra_info("sockname")[1]
+    def _read(self, source: socket.socket) -> None:
+        while True:
+            try:
+                data, more, _, _ = source.recvmsg(2048, 64)
+            except OSError:  # no more for now; or nobody listens where we send to
+                return
+            if len(data) >= 12 and data[0] >> 6 == 2:
+                self._keep(data, more[0][2])
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Of asyncio."""
-        if len(data) < 12 or data[0] >> 6 != 2:
-            return
+    def _keep(self, data: bytes, clock: bytes) -> None:
+        seconds, nanoseconds = struct.unpack("qq", clock)
+        at_s = seconds + nanoseconds / 1e9 - _EPOCH_S
         _, kind, sequence, timestamp, ssrc = struct.unpack("!BBHII", data[:12])
-        self.packets.append(Packet(time.monotonic(), kind & 127, sequence, timestamp, ssrc, data[12:]))
+        self.packets.append(Packet(at_s, kind & 127, sequence, timestamp, ssrc, data[12:]))
         self._news.set()
 
     def sound(self, since_s: float = 0.0, until_s: float = float("inf")) -> bytes:
@@ -186,8 +201,12 @@ class Ear(asyncio.DatagramProtocol):
         return int((time.monotonic() - self._began) * 50) * 160 & 0xFFFFFFFF
 
     def _send(self, kind: int, timestamp: int, payload: bytes, marker: bool = False) -> None:
-        assert self._transport is not None and self.peer is not None
         head = struct.pack(
             "!BBHII", 128, kind | (128 if marker else 0), next(self._sequence) & 0xFFFF, timestamp, 0x5157
         )
-        self._transport.sendto(head + payload, self.peer)
+        self.sends(head + payload)
+
+    def sends(self, packet: bytes) -> None:
+        """One RTP packet as it is."""
+        assert self._socket is not None and self.peer is not None
+        self._socket.sendto(packet, self.peer)

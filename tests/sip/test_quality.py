@@ -92,9 +92,8 @@ class Talker(Ear):
             await asyncio.sleep(began + tick * _TICK_S + behind - time.monotonic())
             if leave_out and tick % leave_out == leave_out // 2:
                 continue
-            assert self._transport is not None
             head = struct.pack("!BBHII", 128, PCMU, first + tick, (first + tick) * 160, 0x5157)
-            self._transport.sendto(head + _SILENCE, self.peer)
+            self.sends(head + _SILENCE)
             out += 1
         for _ in range(packets - 1):
             next(self._sequence)
