@@ -11,7 +11,7 @@ NATIVE := $(wildcard gateway/sip/native/*)
 BUILD_PACKAGES := build-essential ca-certificates xz-utils swig uuid-dev libssl-dev libsrtp2-dev libopus-dev \
 	libbcg729-dev libsamplerate0-dev libspeexdsp-dev
 RUN_PACKAGES := espeak-ng
-TEST_PACKAGES := sip-tester baresip-core sipvicious sipsak tshark prometheus
+TEST_PACKAGES := sip-tester baresip-core kamailio sipvicious sipsak tshark prometheus
 
 .PHONY: help setup demo run test lint unit bench docs lock clean test-packages
 
