@@ -20,11 +20,11 @@ Behaviour = Callable[[Wire], str | None]
 
 
 class Registrar(asyncio.DatagramProtocol):
-    """Registers `user` with `password`; answers OPTIONS with 200."""
+    """Registers `users` with `password`; answers OPTIONS with 200."""
 
     def __init__(self, address: str = CARRIER, port: int = 0, realm: str = "acme.example") -> None:
         self.address, self.port, self.realm = address, port, realm
-        self.user, self.password = "gw", "open sesame"
+        self.users, self.password = {"gw"}, "open sesame"
         self.nonce = "first"
         self.expires_s = 300
         self.silent = False
@@ -111,7 +111,8 @@ class Registrar(asyncio.DatagramProtocol):
 
     def _knows(self, request: Wire) -> bool:
         given = request.header("Authorization") or ""
-        return f'nonce="{self.nonce}"' in given and is_right(given, "REGISTER", self.user, self.realm, self.password)
+        fresh = f'nonce="{self.nonce}"' in given
+        return fresh and any(is_right(given, "REGISTER", user, self.realm, self.password) for user in self.users)
 
     def _answer(self, request: Wire, addr: tuple[str, int], answer: str) -> None:
         status, *more = answer.split("\r\n")

@@ -161,14 +161,18 @@ class Accounts:
         client = self._clients.get(key)
         if client is not None and not client.going:
             del self._clients[key]
-            self._endpoint.bury(client)
-            _shut(client)
+            client.forget()
+            self._retire(client)
 
     def _bury_retired(self) -> None:
         for account in [account for account in self._retired if account.calls <= 0]:
             self._retired.remove(account)
-            self._endpoint.bury(account)
-            _shut(account)
+            self._retire(account)
+
+    def _retire(self, account: Any) -> None:
+        """PJSUA's account ends with its object, in a moment. Shut at once, its number would be free for the next
+        account, and that one is what the late destructor would end."""
+        self._endpoint.bury(account)
 
 
 class TrunkAccount(pj.Account):  # type: ignore[misc]
@@ -210,6 +214,9 @@ class _Client(pj.Account):  # type: ignore[misc]
         """Undo what it did at the other end; False if there is nothing."""
         return False
 
+    def forget(self) -> None:
+        """The end of the account is no news for the other end."""
+
     def told(self, outcome: Outcome) -> None:
         """An answer is here."""
         if self.tell is not None:
@@ -232,8 +239,19 @@ class _Registrar(_Client):
         reg.timeoutSec = REGISTER_FOR_S
         reg.delayBeforeRefreshSec = _REFRESH_BEFORE_S
         reg.retryIntervalSec = 0  # when to try again, and where, is for the keeper
+        reg.disableRegOnModify = True
         config.sipConfig.proxies.append(_route(self.target))
+        self._config = config
         self.create(config, False)
+
+    def forget(self) -> None:
+        """Without this PJSUA would send an unauthorized `Expires: 0`, to a target that may share its registrations with
+        the next one."""
+        self._config.regConfig.registrarUri = ""
+        try:
+            self.modify(self._config)
+        except pj.Error as error:
+            log.info("trunk.not_forgotten", trunk=self.spec.name, detail=reason_of(error))
 
     def take_back(self) -> bool:
         if not self._registered:

@@ -69,10 +69,12 @@ class Scene:
     async def its_target_changes_and_comes_back(self) -> None:
         """The first goes silent, is away, and answers again."""
         self.a.silent = True
+        self.a.contacts.clear()
         await self.gateway.wait_for("trunk.target_changed", timeout_s=40)
         await self.b.comes(lambda: len(self.b.contacts) == 1, "a registration at the second")
         self.a.silent = False
         await self.gateway.wait_for("trunk.target_changed", timeout_s=40, count=2)
+        await self.is_registered("gw")
 
     async def it_is_lost_and_regained(self) -> None:
         """Both go silent."""
@@ -83,8 +85,8 @@ class Scene:
 
     async def its_credentials_change(self) -> None:
         """Another user."""
+        self.a.users.add("gw2")
         await self.runs(plan(acme("gw2")))
-        self.a.user = self.b.user = "gw2"
         await self.is_registered("gw2")
 
     async def it_is_removed_and_put_back(self) -> None:

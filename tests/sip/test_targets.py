@@ -45,6 +45,11 @@ def names(dns: DnsServer, a: Registrar, b: Registrar) -> None:
     dns.set("b.test", "A", B, ttl=TTL_S)
 
 
+def expiries(carrier: Registrar) -> set[str | None]:
+    """What the REGISTERs ask for; 0 is the end of a registration."""
+    return {message.header("Expires") for message in carrier.received("REGISTER")}
+
+
 async def heard(gateway: GatewayProcess, *addresses: str) -> None:
     """Calls from there are taken."""
     for address in addresses:
@@ -85,12 +90,14 @@ async def test_to_the_second_and_back_while_a_call_is_up(tmp_path: Path) -> None
                 shown = await operator.trunk("acme")
                 assert (shown["state"], shown["registration"], shown["target"]) == ("up", "registered", second)
                 await heard(gateway, A, B)
+                assert expiries(a) == {"300"}, "nothing is undone: both may have one memory"
                 a.silent = False
                 await gateway.wait_for("trunk.target_changed", timeout_s=40, before=second, target=first)
                 count = len(a.received("REGISTER"))
                 await a.gets("REGISTER", count)
                 shown = await operator.trunk("acme")
                 assert (shown["state"], shown["registration"], shown["target"]) == ("up", "registered", first)
+                assert expiries(b) == {"300"}
                 packets = caller.ear.packets
                 gaps = [later.at_s - one.at_s for one, later in pairwise(packets)]
                 assert len(gaps) > 200 and max(gaps) < 0.3, "its audio went on"
