@@ -61,7 +61,8 @@ test-packages: ; @$(call need,$(TEST_PACKAGES))
 
 # ── what `setup` does, each step once ────────────────────────────────────────────────────────────────
 
-# Install the Debian packages that are missing, as root or through sudo; say which, where neither is to be had.
+# Install the Debian packages that are missing, as root or through sudo; say which, where neither is to be had. Their
+# services (kamailio, prometheus) are not started: SYSTEMD_OFFLINE.
 define need
 missing=(); for p in $(1); do \
 	dpkg-query -W -f '$${Status}' "$$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$$p"); done; \
@@ -71,7 +72,7 @@ if [ $${#missing[@]} -gt 0 ]; then \
 	echo "installing $${missing[*]}"; \
 	log=$$(mktemp); \
 	"$${as[@]}" apt-get update -q >"$$log" 2>&1 || true; \
-	"$${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "$${missing[@]}" \
+	"$${as[@]}" env DEBIAN_FRONTEND=noninteractive SYSTEMD_OFFLINE=1 apt-get install -yq --no-install-recommends "$${missing[@]}" \
 		>>"$$log" 2>&1 || { tail -20 "$$log" >&2; exit 1; }; \
 	rm -f "$$log"; \
 fi
