@@ -20,7 +20,7 @@ from gateway.api.v1 import ControlApi
 from gateway.bots.builtin import AnnounceBot, EchoBot, ReceptionBot
 from gateway.bots.webhook import WebhookBot, open_session
 from gateway.calls.errors import SoundError
-from gateway.calls.model import LegId
+from gateway.calls.model import RINGBACK_TONE, LegId
 from gateway.dialplan.addresses import AnyAddress
 from gateway.dialplan.problems import ProblemsError
 from gateway.dialplan.schema import BuiltinBot, Channel, Dialplan
@@ -107,7 +107,8 @@ class Gateway:
 
     async def start(self) -> str:
         """Take calls; the line that says so. Raises OSError (an address is taken) or SoundError (media is missing)."""
-        await self._sounds.preload(sorted({channel.hold_music for channel in self._plan.channels.values()}))
+        music = {RINGBACK_TONE.name, *(channel.hold_music for channel in self._plan.channels.values())}
+        await self._sounds.preload(sorted(music))
         self._session = open_session()
         self._store = await open_store(self._settings.store.url, self._clock)
         journal = self._store.journal

@@ -283,15 +283,15 @@ def watch(
 @prompts_app.command("make")
 def prompts_make(
     folder: Annotated[Path, typer.Option("--media", help="The media folder.")] = Path("media"),
-    music: Annotated[bool, typer.Option("--music", help="Make the hold music too.")] = False,
+    music: Annotated[bool, typer.Option("--music", help="Make the hold music and the ringback tone too.")] = False,
 ) -> None:
     """Speak every text of prompts.yaml again with the TTS engine."""
-    from gateway.speech.prompts import make_hold_music, make_prompts
+    from gateway.speech.prompts import make_loops, make_prompts
 
     try:
         made = asyncio.run(make_prompts(folder))
         if music:
-            made = [*made, make_hold_music(folder)]
+            made = [*made, *make_loops(folder)]
     except (OSError, ValueError) as error:
         _fail(str(error))
     for path in made:

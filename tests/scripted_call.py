@@ -1,5 +1,6 @@
 """A call at a desk: drives one CallControl with events, plays the engine's part in time and bookkeeping."""
 
+import itertools
 from dataclasses import dataclass, field
 
 from gateway.calls.causes import NORMAL, Cause, EndedBy
@@ -14,6 +15,7 @@ from gateway.calls.commands import (
     Redirect,
     Reject,
     SetHearing,
+    ShownCaller,
     StartTimer,
     StopPlayback,
     StopTimer,
@@ -36,12 +38,26 @@ from gateway.calls.events import (
     TimerFired,
 )
 from gateway.calls.model import Call, Caller, CallId, ChannelPolicy, Edge, Leg, LegId, PeerHold, Role
+from gateway.calls.outbound import Callee, NoWay, Way
 from gateway.calls.replies import response
+from gateway.calls.switch import Switch
 
 LEG = LegId("leg_1")
 CALLER = Caller(
     sip_call_id="abc@carrier", trunk="acme", from_="+12125550123", to="+12125550100", headers=(("X-CRM-Id", "42"),)
 )
+
+
+@dataclass
+class Everywhere:
+    """An Outbound that lets everything through but what the test names in `no`."""
+
+    no: dict[str, NoWay] = field(default_factory=dict)
+
+    def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
+        if callee.value in self.no:
+            return self.no[callee.value]
+        return Way("acme", callee.value, None, callee.value, ShownCaller(call.caller.to))
 
 
 @dataclass
@@ -59,10 +75,13 @@ class ScriptedCall:
     playing: list[Play] = field(default_factory=list)
     stopping: set[int] = field(default_factory=set)
     edges: frozenset[Edge] = frozenset()
+    ways: "Everywhere" = field(default_factory=lambda: Everywhere())
 
     def __post_init__(self) -> None:
         call = Call(CallId("call_1"), CALLER, self.channel, Leg(LEG, Role.CUSTOMER), self.now)
-        self.control = CallControl(call, {self.channel.name: self.channel} | self.channels)
+        ids = itertools.count(2)
+        channels = {self.channel.name: self.channel} | self.channels
+        self.control = CallControl(call, channels, self.ways, lambda prefix: f"{prefix}_{next(ids)}")
 
     # ── what happens ────────────────────────────────────────────────────────────────────────────────
 

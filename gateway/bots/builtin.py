@@ -60,7 +60,7 @@ class ReceptionBot:
                 return self._choice(call_id, str(ask.data.get("digits", "")))
             case BotEventName.NO_INPUT:
                 return self._again(call_id, ask.data.get("count"))
-            case BotEventName.BARGE_IN:
+            case BotEventName.BARGE_IN | BotEventName.TRANSFER:
                 return _NOTHING
             case BotEventName.HANGUP:
                 self._asked_for_number.discard(call_id)
@@ -133,7 +133,7 @@ class EchoBot:
                 count = ask.data.get("count")
                 silent = isinstance(count, int) and count > _PATIENCE
                 return _goodbye("no input") if silent else response([_text("Press a key.")])
-            case BotEventName.BARGE_IN | BotEventName.HANGUP:
+            case BotEventName.BARGE_IN | BotEventName.TRANSFER | BotEventName.HANGUP:
                 return _NOTHING
             case _:
                 assert_never(ask.event)
@@ -159,7 +159,13 @@ class AnnounceBot:
                 return _ANSWER
             case BotEventName.START:
                 return self._announcement
-            case BotEventName.DTMF | BotEventName.NO_INPUT | BotEventName.BARGE_IN | BotEventName.HANGUP:
+            case (
+                BotEventName.DTMF
+                | BotEventName.NO_INPUT
+                | BotEventName.BARGE_IN
+                | BotEventName.TRANSFER
+                | BotEventName.HANGUP
+            ):
                 return _NOTHING
             case _:
                 assert_never(ask.event)

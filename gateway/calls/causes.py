@@ -70,6 +70,8 @@ class Cause:
 
 NORMAL = Cause(Result.COMPLETED, Reason.NORMAL)
 CANCELLED = Cause(Result.CALLER, Reason.CANCELLED)
+NOT_ANSWERED = Cause(Result.CALLEE, Reason.NO_ANSWER)
+TRANSFER_FAILED = Cause(Result.GATEWAY, Reason.UNAVAILABLE)
 NO_ACK = Cause(Result.CALLER, Reason.NO_RESPONSE)
 NO_ROUTE = Cause(Result.GATEWAY, Reason.NO_ROUTE)
 OVER_LIMIT = Cause(Result.GATEWAY, Reason.OVER_LIMIT)
@@ -153,6 +155,10 @@ def of_bye(reasons: list[ReasonHeader]) -> tuple[Cause, int | None]:
 def q850_of(cause: Cause) -> int:
     """The Q.850 cause that we send in our own Reason header for an end of ours."""
     return _Q850_OF_REASON[cause.reason]
+
+
+ANSWERED_ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
+"""The Reason header of a CANCEL to one of several who were called (RFC 3326 §3.1)."""
 
 
 def reason_header(cause: Cause) -> str:

@@ -5,7 +5,7 @@ is missing in the CDR, and nothing makes it fail.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.calls.causes import Cause, EndedBy, Reason, Result
 from gateway.calls.history import Happening, Type, cause_json
@@ -81,6 +81,8 @@ class Tally:
         self._data: JsonObject = {}
         self._offer: JsonObject = {}
         self._end: Happening | None = None
+        self._transfer: Happening | None = None
+        self._transfers: list[JsonObject] = []
         self._answered_at: float | None = None
 
     @property
@@ -106,6 +108,11 @@ class Tally:
             case Type.CALL_TAGGED:
                 tagged = data.get("data")
                 self._data |= tagged if isinstance(tagged, dict) else {}
+            case Type.TRANSFER_STARTED:
+                self._transfer = happening
+            case Type.TRANSFER_ENDED:
+                self._transfer = None
+                self._transfers.append(data)
             case Type.LEG_JOINED | Type.LEG_LEFT if happening.leg_id is not None:
                 self._leg(happening.leg_id).add(happening)
             case Type.CALL_ENDED:
@@ -127,6 +134,8 @@ class Tally:
             )
             for leg_id, leg in self._legs.items() if leg.left is None
         ]  # fmt: skip
+        if self._transfer is not None:
+            missing.append(_cut_off(self._transfer, at))
         end |= {"endedBy": EndedBy.GATEWAY.value, "durationMs": _milliseconds(self._answered_at, at)}
         return [*missing, Happening(Type.CALL_ENDED, at, last.call_id, None, last.channel, last.trunk, end)]
 
@@ -154,9 +163,23 @@ class Tally:
             q850=_number(end.get("q850")),
             ended_by=_text(end.get("endedBy")) or EndedBy.GATEWAY.value,
             legs=tuple(leg.cdr(leg_id) for leg_id, leg in self._legs.items()),
+            transfers=tuple(self._transfers),
             rtp=tuple({"legId": leg_id, **leg.rtp} for leg_id, leg in self._legs.items() if leg.rtp),
             data=dict(self._data),
         )
+
+
+def _cut_off(started: Happening, at: float) -> Happening:
+    """The end of a transfer that a crash cut off (transfer.md: exactly one for each)."""
+    targets = started.data.get("targets")
+    number = targets[0] if isinstance(targets, list) and targets else ""
+    status: JsonObject = {
+        "status": "FAIL", "hangup": True, "number": number, "transferId": started.data.get("transferId"),
+        "method": started.data.get("method"), "reason": "gateway-error", "sipStatus": None, "sipReason": None,
+        "assumed": False, "endedBy": EndedBy.GATEWAY.value, "ringMs": 0, "talkMs": 0, "answeredAt": None,
+        "humanConnectedAt": None, "attempts": [], "hops": [], "warnings": [],
+    }  # fmt: skip
+    return replace(started, type=Type.TRANSFER_ENDED, at=at, data=status)
 
 
 @dataclass(slots=True)

@@ -78,6 +78,8 @@ class Hangup:
     leg_id: LegId
     cause: Cause
     headers: tuple[tuple[str, str], ...] = ()
+    elsewhere: bool = False
+    """Somebody else answered first: the Reason header says so (RFC 3326 §2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ class BotEventName(StrEnum):
     DTMF = "dtmf"
     NO_INPUT = "noInput"
     BARGE_IN = "bargeIn"
+    TRANSFER = "transfer"
     HANGUP = "hangup"
 
 
@@ -196,6 +199,13 @@ class Timer(StrEnum):
     NO_INPUT = "no-input"
     INTER_DIGIT = "inter-digit"
     FILLER = "filler"
+    RING = "ring"
+    """The nearest moment at which a target has rung for too long."""
+    ACCEPT = "accept"
+    """The target's time to press the key."""
+    MAX_TALK = "max-talk"
+    NOTICE = "notice"
+    """A target that answered hears that the customer is gone; then it is released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +244,7 @@ class EndCall:
 
 
 Command: TypeAlias = (
-    Ring | Answer | Reject | Redirect | Hangup | SendDigits
+    Ring | Answer | Reject | Redirect | Dial | Hangup | SendDigits
     | SetHearing | Play | StopPlayback
     | AskBot | AbandonBot
     | StartTimer | StopTimer | Note | EndCall

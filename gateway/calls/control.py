@@ -1,10 +1,19 @@
 """One call's control: `handle(event, now)` takes what happened and says what to do; called by the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from gateway.calls.causes import BOT_FAILED, BOT_REDIRECTED, NORMAL, Cause, EndedBy, Result, of_status
+from gateway.calls.causes import (
+    BOT_FAILED,
+    BOT_REDIRECTED,
+    NORMAL,
+    TRANSFER_FAILED,
+    Cause,
+    EndedBy,
+    Result,
+    of_status,
+)
 from gateway.calls.commands import (
     Answer,
     BotEventName,
@@ -15,6 +24,7 @@ from gateway.calls.commands import (
     Redirect,
     Reject,
     Ring,
+    SendDigits,
     SetHearing,
     StartTimer,
     StopTimer,
@@ -39,10 +49,25 @@ from gateway.calls.events import (
     RepliesPushed,
     SoundFailed,
     TimerFired,
+    TransferCancelled,
+    TransferRequested,
 )
 from gateway.calls.fitting import misfit
 from gateway.calls.hearing import hearing
-from gateway.calls.model import AnswerMode, Call, ChannelPolicy, Edge, JsonObject, PeerHold, Spoken
+from gateway.calls.model import (
+    AnswerMode,
+    Call,
+    ChannelPolicy,
+    Edge,
+    JsonObject,
+    LegId,
+    LegParty,
+    PeerHold,
+    Ringback,
+    Spoken,
+)
+from gateway.calls.outbound import Outbound, TransferReason
+from gateway.calls.outcome import Outcome
 from gateway.calls.replies import (
     AnswerReply,
     BotResponse,
@@ -60,11 +85,16 @@ from gateway.calls.states import (
     CallTrigger,
     LegState,
     LegTrigger,
+    TransferState,
     advance,
 )
+from gateway.calls.switch import OnFailHandoff, Switch
+from gateway.calls.transfer import Transfer
 from gateway.calls.turns import Decisive, Step, Turns
 from gateway.calls.view import farewell
 
+RELAYED_MS = 160
+"""How long a key is that one leg pressed and another is sent."""
 BOT_DECIDES_MS = 10_000
 """How long a bot may think about an `offered` call before it is answered all the same (bot-protocol.md)."""
 
@@ -75,12 +105,21 @@ class CallControl:
 
     call: Call
     channels: Mapping[str, ChannelPolicy]
+    outbound: Outbound
+    new_id: Callable[[str], str]
+    """Gives a fresh id with this prefix, such as `leg`."""
     conversation: Conversation = field(init=False)
     turns: Turns = field(init=False)
+    transfer: Transfer | None = None
+    """The one that is under way."""
     _timers: set[Timer] = field(default_factory=set)
     _edges: frozenset[Edge] = frozenset()
     _ending: tuple[Cause, EndedBy] | None = None
     _parting: tuple[Cause, EndedBy] = (NORMAL, EndedBy.BOT)
+    _now: float = 0.0
+    """When what is being handled happened."""
+    _gone: tuple[LegEnded, float] | None = None
+    """How and when the customer's leg ended, while others are still being released."""
 
     def __post_init__(self) -> None:
         self.conversation = Conversation(self.call)
@@ -92,9 +131,12 @@ class CallControl:
         """What to do about `event`, in order. After EndCall every event gives an empty list."""
         if self.call.state is CallState.ENDED:
             return []
-        if self._ending and not isinstance(event, LegEnded):
-            return []  # we have hung up: all that still comes is late
+        late = self._gone is not None and not (isinstance(event, TimerFired) and event.timer is Timer.NOTICE)
+        if (self._ending or late) and not isinstance(event, LegEnded):
+            return []  # we have hung up, or the customer has: all that still comes is late
+        self._now = now
         commands = self._dispatch(event, now)
+        commands += self._after_transfer()
         commands += self._keep_time()
         edges = hearing(self.call)
         if edges != self._edges:
@@ -106,20 +148,25 @@ class CallControl:
         match event:
             case LegOffered():
                 return self._offered()
+            case LegRinging():
+                return self.transfer.ringing(event, now) if self.transfer else []
             case LegAnswered():
-                return self._answered(now)
+                return self._answered(event.leg_id, now)
             case LegEnded():
                 return self._ended(event, now)
             case LegHoldChanged():
-                return self._hold_changed(event.hold)
+                return self._hold_changed(event.leg_id, event.hold)
             case DtmfReceived():
-                return self._digit(event.digit)
+                return self._digit(event.leg_id, event.digit)
             case DigitsSent():
+                if event.leg_id != self.call.customer.id:
+                    return self.transfer.digits_sent(event.leg_id, now) if self.transfer else []
                 self.turns.digits_sent()
                 return self._go_on()
             case PlaybackEnded():
-                return self._carry_out(self.turns.playback_ended(event)) + self._go_on()
-            case LegRinging() | PlaybackStarted() | SoundFailed():
+                briefed = self.transfer.playback_ended(event.playback_id, now) if self.transfer else []
+                return briefed + self._carry_out(self.turns.playback_ended(event)) + self._go_on()
+            case PlaybackStarted() | SoundFailed():
                 return []  # facts for the timeline
             case BotReplied():
                 return self._bot_replied(event)
@@ -127,6 +174,10 @@ class CallControl:
                 return self._bot_failed(event.seq, event.kind, event.detail)
             case RepliesPushed():
                 return self._pushed(event.response)
+            case TransferRequested():
+                return self._asked_to_transfer(event.switch)
+            case TransferCancelled():
+                return self.transfer.cancel(now) if self.transfer else []
             case TimerFired():
                 return self._timer_fired(event.timer)
             case HangupRequested():
@@ -172,7 +223,8 @@ class CallControl:
                     commands += self.conversation.tell(step)
                 case (
                     Tag() | Handoff() | HangupReply() | AnswerReply() | RingingReply() | RejectReply() | RedirectReply()
-                ):
+                    | Switch()
+                ):  # fmt: skip
                     commands += self._decide(step)
                 case _:
                     commands.append(step)
@@ -215,40 +267,67 @@ class CallControl:
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.ANSWER)
         return [StopTimer(Timer.ANSWER), Answer(leg.id)]
 
-    def _answered(self, now: float) -> list[Command]:
+    def _answered(self, leg_id: LegId, now: float) -> list[Command]:
         leg = self.call.customer
+        if leg_id != leg.id:
+            return self.transfer.answered(leg_id, now) if self.transfer else []
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.ACK)
         self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.CONNECTED)
         self.call.answered_at = now
         self.turns.connected = True
         return self.conversation.tell(_start(self.call.direction.value, {})) + self._go_on()
 
-    def _hold_changed(self, hold: PeerHold) -> list[Command]:
+    def _hold_changed(self, leg_id: LegId, hold: PeerHold) -> list[Command]:
         """RFC 3264 §8.4: while the peer holds us its customer cannot answer, so nobody's time runs."""
-        self.call.customer.peer_hold = hold
+        leg = self.call.legs.get(leg_id)
+        if leg is not None:
+            leg.peer_hold = hold
+        if leg is not self.call.customer:
+            return []
         return self._carry_out(self.turns.hold(hold is not PeerHold.NONE))
 
     def _hang_up(self, cause: Cause, by: EndedBy, headers: Mapping[str, str] | None = None) -> list[Command]:
         leg = self.call.customer
+        commands = self.transfer.customer_left(self._now, by_gateway=True) if self.transfer else []
+        commands += self._after_transfer()
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.RELEASE)
-        return [*self._closing(cause, by), Hangup(leg.id, cause, tuple((headers or {}).items()))]
+        return [*commands, *self._closing(cause, by), Hangup(leg.id, cause, tuple((headers or {}).items()))]
 
     def _closing(self, cause: Cause, by: EndedBy) -> list[Command]:
         self._ending = (cause, by)
         return [*self._stop_all(), *self.conversation.give_up()]
 
-    def _stop_all(self) -> list[Command]:
-        return [*self._carry_out(self.turns.stop()), *(StopTimer(timer) for timer in sorted(self._timers))]
-
     def _ended(self, event: LegEnded, now: float) -> list[Command]:
+        leg = self.call.legs.get(event.leg_id)
+        if leg is None:
+            return []
+        leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.GONE)
+        commands: list[Command] = []
+        if leg is self.call.customer:
+            self._gone = (event, now)
+            if self.transfer is not None:
+                commands += self.transfer.customer_left(now, by_gateway=not event.by_peer)
+                commands += self._after_transfer()
+            commands += self._stop_all(but=Timer.NOTICE)
+        elif self.transfer is not None:
+            commands += self.transfer.leg_ended(event, now)
+        if self._gone is None or any(one.state is not LegState.ENDED for one in self.call.legs.values()):
+            return commands
+        return commands + self._end(*self._gone)
+
+    def _end(self, event: LegEnded, at: float) -> list[Command]:
+        """The last leg is gone; the call is over since the customer's was."""
         call = self.call
         cause, by = self._ending or (event.cause, EndedBy.CUSTOMER if event.by_peer else EndedBy.GATEWAY)
-        call.customer.state = advance(LEG_TRANSITIONS, call.customer.state, LegTrigger.GONE)
         call.state = advance(CALL_TRANSITIONS, call.state, CallTrigger.LEFT)
-        call.ended_at, call.cause, call.ended_by = now, cause, by
-        duration_ms = round((now - call.answered_at) * 1000) if call.answered_at is not None else 0
+        call.ended_at, call.cause, call.ended_by = at, cause, by
+        duration_ms = round((at - call.answered_at) * 1000) if call.answered_at is not None else 0
         end = EndCall(call.id, cause, by, event.sip_status, event.q850, duration_ms)
         return [*self._stop_all(), *self.conversation.farewell(farewell(end)), end]
+
+    def _stop_all(self, but: Timer | None = None) -> list[Command]:
+        stopped = (StopTimer(timer) for timer in sorted(self._timers) if timer is not but)
+        return [*self._carry_out(self.turns.stop()), *stopped]
 
     # ── The bot ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -321,25 +400,109 @@ class CallControl:
                 self.call.data |= reply.data
                 return [Note("call.tagged", {"keys": [*reply.data]})]
             case Handoff():
-                return self._hand_off(reply)
+                return self._hand_off(reply.channel, "handoff", reply.parameters)
+            case Switch():
+                return self._begin_transfer(reply, by_bot=True)
             case _:
                 assert_never(reply)
 
-    def _hand_off(self, reply: Handoff) -> list[Command]:
-        before, self.call.channel = self.call.channel, self.channels[reply.channel]
+    def _hand_off(self, channel: str, reason: str, parameters: JsonObject) -> list[Command]:
+        before, self.call.channel = self.call.channel, self.channels[channel]
         self.turns.reset(self.call.channel.voice)
-        note = Note("call.handed_off", {"channel_before": before.name, "channel": reply.channel})
+        note = Note("call.handed_off", {"channel_before": before.name, "channel": channel})
         commands = [note, *self.conversation.hand_over()]
-        return commands + self.conversation.tell(_start("handoff", reply.parameters))
+        return commands + self.conversation.tell(_start(reason, parameters))
+
+    # ── People ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _asked_to_transfer(self, switch: Switch) -> list[Command]:
+        if self.call.state is not CallState.BOT or self.transfer is not None:  # it has changed since it was looked at
+            return [Note("transfer.late", {"state": self.call.state.value})]
+        stopped = self.turns.drop()
+        return [*self._carry_out(stopped), *self.conversation.give_way(), *self._begin_transfer(switch, by_bot=False)]
+
+    def _begin_transfer(self, switch: Switch, *, by_bot: bool) -> list[Command]:
+        call = self.call
+        call.data |= switch.data
+        call.ringback, call.state = (
+            Ringback(switch.ringback),
+            advance(CALL_TRANSITIONS, call.state, CallTrigger.TRANSFER),
+        )
+        leg_id = lambda: LegId(self.new_id("leg"))  # noqa: E731
+        self.transfer = Transfer(
+            self.new_id("xfer"), switch, call, self.outbound, leg_id, self.turns.aside, asked_by_bot=by_bot
+        )
+        call.transfer_id = self.transfer.id
+        return [*self._carry_out(self.turns.park()), *self.transfer.begin(self._now)]
+
+    def _after_transfer(self) -> list[Command]:
+        """What becomes of the customer when people are through with it, or could not be reached."""
+        transfer = self.transfer
+        if transfer is None:
+            return []
+        if transfer.state is TransferState.BRIDGED and self.call.state is CallState.TRANSFERRING:
+            self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.BRIDGED)
+        outcome = transfer.outcome
+        if outcome is None:
+            return []
+        self.transfer, self.call.transfer_id = None, None
+        status = outcome.as_json()
+        commands: list[Command] = [Note("transfer.ended", status)]
+        told = self.conversation.tell(Tell(BotEventName.TRANSFER, status))
+        if outcome.hangup:
+            return commands + told
+        self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.RETURNED)
+        self.turns.parked = False
+        return commands + told + self._go_on_with(transfer.switch, outcome)
+
+    def _go_on_with(self, switch: Switch, outcome: Outcome) -> list[Command]:
+        lost = outcome.success and outcome.reason is TransferReason.MEDIA_FAILED
+        if outcome.success and not lost:
+            if switch.post_session is not None and switch.post_session.channel in self.channels:
+                session = switch.post_session
+                return self._hand_off(session.channel, "postSession", session.parameters)
+            if switch.continue_call:
+                return []
+            return self._hang_up(NORMAL, EndedBy.AGENT)
+        match switch.on_fail:
+            case OnFailHandoff() as other if other.handoff.channel in self.channels:
+                return self._hand_off(other.handoff.channel, "handoff", other.handoff.parameters)
+            case "return":
+                return []
+            case None if switch.continue_call:
+                return []
+            case _:
+                self._parting = (TRANSFER_FAILED, EndedBy.GATEWAY)
+                self.turns.take((HangupReply(type="hangup"),))
+                return [self.turns.say(Spoken(prompt="apology")), *self.conversation.give_up()]
+
+    def _release_others(self) -> list[Command]:
+        """Whoever is left hears no more."""
+        commands: list[Command] = []
+        for leg in self.call.others:
+            if leg.state in (LegState.DIALLING, LegState.RINGING, LegState.CONNECTED):
+                leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.RELEASE)
+                commands.append(Hangup(leg.id, NORMAL))
+        return commands
 
     # ── Time ────────────────────────────────────────────────────────────────────────────────────────
 
-    def _digit(self, digit: str) -> list[Command]:
+    def _digit(self, leg_id: LegId, digit: str) -> list[Command]:
+        transfer = self.transfer
+        if self.call.state is CallState.TALKING:
+            return self._relay(leg_id, digit)
+        if leg_id != self.call.customer.id or self.turns.parked:  # a parked bot hears no digit
+            return transfer.digit(leg_id, digit, self._now) if transfer else []
         if self.call.customer.state in (LegState.OFFERED, LegState.RINGING):
             return []
         # RTP may overtake the ACK: a key pressed right after the 200 is kept for the bot's first collection.
         wait = self.conversation.pending is not None or not self.turns.connected
         return self._carry_out(self.turns.digit(digit, wait)) + self._go_on()
+
+    def _relay(self, leg_id: LegId, digit: str) -> list[Command]:
+        """Keys follow the edges of the leg that pressed them (house.md): the bridge carries none by itself."""
+        ears = (edge.sink for edge in self._edges if edge.source == LegParty(leg_id))
+        return [SendDigits(ear.leg_id, digit, RELAYED_MS) for ear in ears if isinstance(ear, LegParty)]
 
     def _timer_fired(self, timer: Timer) -> list[Command]:
         if timer not in self._timers:
@@ -355,6 +518,10 @@ class CallControl:
             case Timer.FILLER:
                 filler = self.call.channel.filler
                 return [self.turns.say(filler)] if filler else []
+            case Timer.RING | Timer.ACCEPT | Timer.MAX_TALK:
+                return self.transfer.timer(timer, self._now) if self.transfer else []
+            case Timer.NOTICE:
+                return self._release_others()
             case _:
                 assert_never(timer)
 

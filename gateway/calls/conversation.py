@@ -63,8 +63,16 @@ class Conversation:
 
     def hand_over(self) -> list[Command]:
         """The call goes to another channel's bot: what the first one has not been told or answered is for nobody."""
-        self.waiting.clear()
         self.failures = 0
+        self.waiting.clear()
+        if self.pending is not None and self.pending.event is BotEventName.TRANSFER:
+            self.pending = None  # the first bot is told of it all the same
+            return []
+        return self.abandon()
+
+    def give_way(self) -> list[Command]:
+        """The customer is taken from the bot for a while: what it has not been told or answered is too late."""
+        self.waiting.clear()
         return self.abandon()
 
     def abandon(self) -> list[Command]:
@@ -73,10 +81,19 @@ class Conversation:
         return [AbandonBot(pending.seq)] if pending else []
 
     def give_up(self) -> list[Command]:
-        """No more events for this bot but `hangup`."""
-        self.closed = True
+        """No more events for this bot but `hangup`, and the end of a transfer, which it is always told before."""
+        last = next((tell for tell in self.waiting if tell.event is BotEventName.TRANSFER), None)
         self.waiting.clear()
-        return self.abandon()
+        if self.pending is not None and self.pending.event is BotEventName.TRANSFER:
+            self.pending = None  # it is on its way; its answer is for nobody
+            commands: list[Command] = []
+        else:
+            commands = self.abandon()
+        if last is not None and not self.closed:
+            commands.append(self._ask(last))
+            self.pending = None
+        self.closed = True
+        return commands
 
     def farewell(self, data: JsonObject) -> list[Command]:
         """The call ended: `hangup` overtakes what waits and abandons what is pending; a bot that was never asked

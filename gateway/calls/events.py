@@ -9,6 +9,7 @@ from gateway.calls.errors import BotErrorKind
 from gateway.calls.model import Caller, LegId, PeerHold
 from gateway.calls.quality import RtpQuality
 from gateway.calls.replies import BotResponse
+from gateway.calls.switch import Switch
 
 # ── From the SIP adapter ────────────────────────────────────────────────────────────────────────────
 
@@ -61,6 +62,8 @@ class LegEnded:
     q850: int | None
     by_peer: bool
     rtp: RtpQuality | None = None
+    contacts: tuple[str, ...] = ()
+    """Where a 3xx to an INVITE of ours points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,18 @@ class RepliesPushed:
     response: BotResponse
 
 
+@dataclass(frozen=True, slots=True)
+class TransferRequested:
+    """Fired when somebody outside the call wants the customer transferred (`POST /v1/calls/{id}/transfer`)."""
+
+    switch: Switch
+
+
+@dataclass(frozen=True, slots=True)
+class TransferCancelled:
+    """Fired when somebody outside the call takes a transfer back that is not bridged yet."""
+
+
 # ── From the engine ─────────────────────────────────────────────────────────────────────────────────
 
 
@@ -158,4 +173,5 @@ class HangupRequested:
 
 LegEvent: TypeAlias = LegOffered | LegRinging | LegAnswered | LegHoldChanged | LegEnded | DtmfReceived | DigitsSent
 VoiceEvent: TypeAlias = PlaybackStarted | PlaybackEnded | SoundFailed
-Event: TypeAlias = LegEvent | VoiceEvent | BotReplied | BotFailed | RepliesPushed | TimerFired | HangupRequested
+ApiEvent: TypeAlias = RepliesPushed | TransferRequested | TransferCancelled | HangupRequested
+Event: TypeAlias = LegEvent | VoiceEvent | BotReplied | BotFailed | ApiEvent | TimerFired

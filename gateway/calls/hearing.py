@@ -6,6 +6,7 @@ Nothing else decides it: the SIP adapter makes exactly these edges and takes all
 from collections.abc import Iterator
 
 from gateway.calls.model import (
+    RINGBACK_TONE,
     BotParty,
     Call,
     Edge,
@@ -14,6 +15,7 @@ from gateway.calls.model import (
     MusicParty,
     Party,
     PeerHold,
+    Ringback,
     Role,
     Room,
     SupervisorMode,
@@ -38,6 +40,12 @@ def _heard_by(call: Call, ear: Leg, live: list[Leg]) -> Iterator[Party]:
         yield music
         return
     room = room_of(call, ear)
+    if room is Room.LOBBY:  # the briefing, and none of the others who are there
+        yield BotParty()
+        return
+    if ear.role is Role.CUSTOMER and call.state is CallState.TRANSFERRING:
+        yield from _while_it_rings(call)
+        return
     others = [leg for leg in live if leg is not ear and room_of(call, leg) is room]
     for mouth in others:
         if _audible(mouth, ear):
@@ -49,6 +57,21 @@ def _heard_by(call: Call, ear: Leg, live: list[Leg]) -> Iterator[Party]:
     waiting = all(leg.held or leg.peer_hold is not PeerHold.NONE for leg in company)  # true when alone
     if waiting and not bot_is_here and ear.role is not Role.SUPERVISOR:
         yield music
+
+
+def _while_it_rings(call: Call) -> Iterator[Party]:
+    """What the customer hears while somebody is called, and while that one is briefed."""
+    match call.ringback:
+        case Ringback.TONE:
+            yield RINGBACK_TONE
+        case Ringback.MUSIC:
+            yield MusicParty(call.channel.hold_music)
+        case Ringback.EARLY_MEDIA:
+            calling = (LegState.DIALLING, LegState.RINGING)
+            early: list[Party] = [LegParty(leg.id) for leg in call.others if leg.early_media and leg.state in calling]
+            yield from early[:1] or [RINGBACK_TONE]
+        case Ringback.SILENCE:
+            pass
 
 
 def _audible(mouth: Leg, ear: Leg) -> bool:

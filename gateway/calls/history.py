@@ -12,6 +12,9 @@
 | `leg.held` `leg.unheld` | the peer put us on hold, or took us back | `hold`: `sendonly` or `inactive`; – |
 | `leg.left` | a leg's dialog is gone | `role` `cause` `sipStatus` `q850` `by`: whose BYE, CANCEL or silence, `peer` or `gateway`; `rtp`: quality.py `as_json`, null without media |
 | `dtmf.received` | a key was pressed | `digit`; `•` while it may belong to a `secure` collection |
+| `transfer.started` | the customer is to be handed to people | `transferId` `method` `targets` |
+| `transfer.ringing` `transfer.answered` `transfer.accepted` `transfer.bridged` | how far it is | `transferId` `legId` `target` |
+| `transfer.ended` | how it ended; exactly one for each that started | the status object of transfer.md |
 | `bot.asked` | an event went to the bot | `seq` `event` `again` |
 | `bot.replied` | its answer is here (a `bot.failed` of kind `refused` may follow) | `seq` (null: pushed, nobody asked) `replies`: their types |
 | `bot.failed` | there was none that could be used | `event` `kind` `detail` |
@@ -34,6 +37,7 @@ from gateway.calls.commands import (
     Answer,
     AskBot,
     Command,
+    Dial,
     EndCall,
     Hangup,
     Note,
@@ -64,6 +68,8 @@ from gateway.calls.events import (
     RepliesPushed,
     SoundFailed,
     TimerFired,
+    TransferCancelled,
+    TransferRequested,
 )
 from gateway.calls.model import Call, Caller, CallId, Direction, JsonObject, LegId, PeerHold
 from gateway.calls.states import CallState
@@ -83,6 +89,12 @@ class Type(StrEnum):
     LEG_UNHELD = "leg.unheld"
     LEG_LEFT = "leg.left"
     DTMF_RECEIVED = "dtmf.received"
+    TRANSFER_STARTED = "transfer.started"
+    TRANSFER_RINGING = "transfer.ringing"
+    TRANSFER_ANSWERED = "transfer.answered"
+    TRANSFER_ACCEPTED = "transfer.accepted"
+    TRANSFER_BRIDGED = "transfer.bridged"
+    TRANSFER_ENDED = "transfer.ended"
     BOT_ASKED = "bot.asked"
     BOT_REPLIED = "bot.replied"
     BOT_FAILED = "bot.failed"
@@ -92,6 +104,7 @@ class Type(StrEnum):
     SOUND_FAILED = "sound.failed"
 
 
+_TRANSFERS = frozenset(type_.value for type_ in Type if type_.value.startswith("transfer."))
 LAST = frozenset({Type.CALL_ENDED.value, Type.CALL_REFUSED.value})
 """Nothing follows these in a call's history, and with them comes its CDR."""
 
@@ -181,7 +194,10 @@ def of_event(event: Event, call: Call, at: float, *, secret: bool) -> list[Happe
         case SoundFailed():  # its detail may hold what was to be said
             data = {"playbackId": event.playback_id, "item": event.item, "byBot": event.by_bot}
             return [_of(Type.SOUND_FAILED, call, at, data)]
-        case LegOffered() | LegRinging() | DigitsSent() | BotFailed() | TimerFired() | HangupRequested():
+        case (
+            LegOffered() | LegRinging() | DigitsSent() | BotFailed() | TimerFired() | HangupRequested()
+            | TransferRequested() | TransferCancelled()
+        ):  # fmt: skip
             return []  # call.started, bot.failed (a Note) and what follows say it
         case _:
             assert_never(event)
@@ -205,7 +221,7 @@ def of_command(command: Command, call: Call, at: float) -> list[Happening]:
             }
             return [_of(Type.CALL_ENDED, call, at, data)]
         case (
-            Ring() | Answer() | Reject() | Redirect() | Hangup() | SendDigits() | SetHearing() | Play()
+            Ring() | Answer() | Reject() | Redirect() | Dial() | Hangup() | SendDigits() | SetHearing() | Play()
             | StopPlayback() | AbandonBot() | StartTimer() | StopTimer()
         ):  # fmt: skip
             return []
@@ -227,6 +243,10 @@ def _of_note(note: Note, call: Call, at: float) -> list[Happening]:
         case "call.handed_off":
             data: JsonObject = {"channelBefore": fields.get("channel_before"), "channel": fields.get("channel")}
             return [_of(Type.CALL_HANDED_OFF, call, at, data)]
+        case name if name in _TRANSFERS:
+            leg = fields.get("legId")
+            leg_id = LegId(leg) if isinstance(leg, str) else None
+            return [_of(Type(name), call, at, {k: v for k, v in fields.items() if k != "legId"}, leg_id)]
         case _:
             return []  # for the log only
 

@@ -29,6 +29,8 @@ class Room(StrEnum):
 
     MAIN = "main"
     CONSULT = "consult"
+    LOBBY = "lobby"
+    """Where people whom we call are until they meet the customer: they hear the briefing, nobody hears them."""
 
 
 class SupervisorMode(StrEnum):
@@ -68,6 +70,9 @@ class Leg:
     muted: bool = False
     held: bool = False
     peer_hold: PeerHold = PeerHold.NONE
+    trunk: str = ""
+    early_media: bool = False
+    """Of a leg that we call: it sends media before its answer."""
     watches: LegId | None = None
     mode: SupervisorMode = SupervisorMode.MONITOR
     whisper_to: LegId | None = None
@@ -96,6 +101,19 @@ class MusicParty:
 
 
 Party: TypeAlias = LegParty | BotParty | MusicParty
+
+
+class Ringback(StrEnum):
+    """What a customer hears until somebody is bridged (transfer.md, `ringback`)."""
+
+    TONE = "tone"
+    MUSIC = "music"
+    EARLY_MEDIA = "earlyMedia"
+    """What the called side sends before its answer; the tone as long as it sends nothing."""
+    SILENCE = "silence"
+
+
+RINGBACK_TONE = MusicParty("tones/ringback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +202,10 @@ class Call:
     data: JsonObject = field(default_factory=dict)
     cause: Cause | None = None
     ended_by: EndedBy | None = None
+    ringback: Ringback = Ringback.TONE
+    """What the customer hears while the call is `transferring`."""
+    transfer_id: str | None = None
+    """The transfer that is under way."""
 
     @property
     def legs(self) -> Mapping[LegId, Leg]:

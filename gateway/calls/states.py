@@ -18,23 +18,29 @@ class CallState(StrEnum):
     """The customer's INVITE is here: 100 sent, perhaps 180; no 200 yet. The customer hears its own ringback."""
     BOT = "bot"
     """200 and ACK are exchanged, media flows; the customer talks with the bot."""
+    TRANSFERRING = "transferring"
+    """INVITEs to people are out, or one has answered and is briefed; the customer hears ringback; the bot is parked."""
+    TALKING = "talking"
+    """The customer and people hear each other; the bot is parked."""
     ENDED = "ended"
     """No leg is left: BYE or a final failure went one way or the other. Nothing but the `hangup` event follows."""
 
 
 class LegState(StrEnum):
-    """Where one SIP dialog of ours is."""
+    """Where one SIP dialog of ours is. A leg that called us begins as `offered`, one that we call as `dialling`."""
 
     OFFERED = "offered"
     """INVITE received, 100 sent."""
+    DIALLING = "dialling"
+    """INVITE sent; nothing but 100 came back."""
     RINGING = "ringing"
-    """180 sent."""
+    """180 sent, or a provisional response received."""
     ANSWERING = "answering"
     """200 sent and retransmitted, ACK not here yet."""
     CONNECTED = "connected"
-    """ACK received (a late offer's answer was in it): both directions of media are agreed."""
+    """ACK received (a late offer's answer was in it), or sent: both directions of media are agreed."""
     ENDING = "ending"
-    """We sent BYE or a final failure and wait for the answer or the ACK."""
+    """We sent BYE, CANCEL or a final failure and wait for the answer or the ACK."""
     ENDED = "ended"
     """The dialog is gone."""
 
@@ -43,7 +49,10 @@ class CallTrigger(StrEnum):
     """What moves a call."""
 
     CONNECTED = "customer connected"
-    LEFT = "customer's leg ended"
+    TRANSFER = "transfer begins"
+    BRIDGED = "a person is bridged"
+    RETURNED = "back to the bot"
+    LEFT = "last leg ended"
 
 
 class LegTrigger(StrEnum):
@@ -52,14 +61,22 @@ class LegTrigger(StrEnum):
     RING = "send 180"
     ANSWER = "send 200"
     ACK = "ACK received"
-    RELEASE = "send BYE or a failure"
+    PROVISIONAL = "1xx received"
+    ANSWERED = "200 received, ACK sent"
+    RELEASE = "send BYE, CANCEL or a failure"
     GONE = "dialog ended"
 
 
 CALL_TRANSITIONS: Mapping[tuple[CallState, CallTrigger], CallState] = {
     (CallState.OFFERED, CallTrigger.CONNECTED): CallState.BOT,
     (CallState.OFFERED, CallTrigger.LEFT): CallState.ENDED,
+    (CallState.BOT, CallTrigger.TRANSFER): CallState.TRANSFERRING,
     (CallState.BOT, CallTrigger.LEFT): CallState.ENDED,
+    (CallState.TRANSFERRING, CallTrigger.BRIDGED): CallState.TALKING,
+    (CallState.TRANSFERRING, CallTrigger.RETURNED): CallState.BOT,
+    (CallState.TRANSFERRING, CallTrigger.LEFT): CallState.ENDED,
+    (CallState.TALKING, CallTrigger.RETURNED): CallState.BOT,
+    (CallState.TALKING, CallTrigger.LEFT): CallState.ENDED,
 }
 
 LEG_TRANSITIONS: Mapping[tuple[LegState, LegTrigger], LegState] = {
@@ -67,7 +84,13 @@ LEG_TRANSITIONS: Mapping[tuple[LegState, LegTrigger], LegState] = {
     (LegState.OFFERED, LegTrigger.ANSWER): LegState.ANSWERING,
     (LegState.OFFERED, LegTrigger.RELEASE): LegState.ENDING,
     (LegState.OFFERED, LegTrigger.GONE): LegState.ENDED,
+    (LegState.DIALLING, LegTrigger.PROVISIONAL): LegState.RINGING,
+    (LegState.DIALLING, LegTrigger.ANSWERED): LegState.CONNECTED,
+    (LegState.DIALLING, LegTrigger.RELEASE): LegState.ENDING,
+    (LegState.DIALLING, LegTrigger.GONE): LegState.ENDED,
     (LegState.RINGING, LegTrigger.ANSWER): LegState.ANSWERING,
+    (LegState.RINGING, LegTrigger.PROVISIONAL): LegState.RINGING,
+    (LegState.RINGING, LegTrigger.ANSWERED): LegState.CONNECTED,
     (LegState.RINGING, LegTrigger.RELEASE): LegState.ENDING,
     (LegState.RINGING, LegTrigger.GONE): LegState.ENDED,
     (LegState.ANSWERING, LegTrigger.ACK): LegState.CONNECTED,
@@ -78,8 +101,67 @@ LEG_TRANSITIONS: Mapping[tuple[LegState, LegTrigger], LegState] = {
     (LegState.ENDING, LegTrigger.GONE): LegState.ENDED,
 }
 
+
+class TransferState(StrEnum):
+    """Where a transfer by INVITE is (transfer.md, States)."""
+
+    REQUESTED = "requested"
+    """It is asked for, and planned: no INVITE yet. Earlier replies have been played out."""
+    DIALLING = "dialling"
+    """INVITE sent to the target, or to all of them at once; the customer hears ringback."""
+    RINGING = "ringing"
+    """One of them sent a provisional response."""
+    ANSWERED = "answered"
+    """A target's 200 is here; digits go to what stands behind it, if there are some."""
+    ANNOUNCING = "announcing"
+    """The target hears the briefing; the customer still hears ringback."""
+    ACCEPTING = "accepting"
+    """The target was asked to press a key."""
+    BRIDGED = "bridged"
+    """Target and customer hear each other."""
+    ENDED = "ended"
+    """It was bridged, and is over."""
+    FAILED = "failed"
+    """No target was bridged; the customer is still there."""
+    ABANDONED = "abandoned"
+    """The customer hung up before it was bridged: CANCEL or BYE to all targets."""
+
+
+class TransferTrigger(StrEnum):
+    """What moves a transfer."""
+
+    DIAL = "INVITE sent"
+    PROVISIONAL = "1xx received"
+    ANSWERED = "200 received"
+    ANNOUNCE = "briefing begins"
+    ASK = "key asked for"
+    BRIDGE = "target and customer bridged"
+    NEXT = "this target failed, another one is left"
+    FAIL = "no target is left"
+    ABANDON = "customer hung up"
+    END = "target or customer left"
+
+
 S = TypeVar("S", bound=StrEnum)
 T = TypeVar("T", bound=StrEnum)
+
+
+_TRYING = (TransferState.REQUESTED, TransferState.DIALLING, TransferState.RINGING)
+_SCREENING = (TransferState.ANSWERED, TransferState.ANNOUNCING, TransferState.ACCEPTING)
+TRANSFER_TRANSITIONS: Mapping[tuple[TransferState, TransferTrigger], TransferState] = {
+    (TransferState.REQUESTED, TransferTrigger.DIAL): TransferState.DIALLING,
+    (TransferState.DIALLING, TransferTrigger.PROVISIONAL): TransferState.RINGING,
+    (TransferState.DIALLING, TransferTrigger.ANSWERED): TransferState.ANSWERED,
+    (TransferState.RINGING, TransferTrigger.ANSWERED): TransferState.ANSWERED,
+    (TransferState.ANSWERED, TransferTrigger.ANNOUNCE): TransferState.ANNOUNCING,
+    (TransferState.ANSWERED, TransferTrigger.ASK): TransferState.ACCEPTING,
+    (TransferState.ANNOUNCING, TransferTrigger.ASK): TransferState.ACCEPTING,
+    **{(state, TransferTrigger.NEXT): TransferState.DIALLING for state in (*_TRYING[1:], *_SCREENING)},
+    **{(state, TransferTrigger.BRIDGE): TransferState.BRIDGED for state in _SCREENING},
+    **{(state, TransferTrigger.FAIL): TransferState.FAILED for state in (*_TRYING, *_SCREENING)},
+    **{(state, TransferTrigger.ABANDON): TransferState.ABANDONED for state in (*_TRYING, *_SCREENING)},
+    (TransferState.BRIDGED, TransferTrigger.END): TransferState.ENDED,
+}
 
 
 def advance(table: Mapping[tuple[S, T], S], state: S, trigger: T) -> S:
@@ -96,10 +178,16 @@ def diagram() -> str:
     for name, start, table in (
         ("Call", CallState.OFFERED.value, [(a.value, t.value, b.value) for (a, t), b in CALL_TRANSITIONS.items()]),
         ("Leg", LegState.OFFERED.value, [(a.value, t.value, b.value) for (a, t), b in LEG_TRANSITIONS.items()]),
+        (
+            "Transfer",
+            TransferState.REQUESTED.value,
+            [(a.value, t.value, b.value) for (a, t), b in TRANSFER_TRANSITIONS.items()],
+        ),
     ):
         lines += [f"    state {name} {{", f"        [*] --> {name.lower()}_{start}"]
         for state in dict.fromkeys(s for a, _, b in table for s in (a, b)):
             lines.append(f'        state "{state}" as {name.lower()}_{state}')
         lines += [f"        {name.lower()}_{a} --> {name.lower()}_{b}: {t}" for a, t, b in table]
-        lines += [f"        {name.lower()}_ended --> [*]", "    }"]
+        ends = {b for _, _, b in table} - {a for a, _, _ in table}
+        lines += [*(f"        {name.lower()}_{end} --> [*]" for end in sorted(ends)), "    }"]
     return "\n".join(lines)

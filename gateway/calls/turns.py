@@ -45,8 +45,9 @@ from gateway.calls.replies import (
     Tag,
     Text,
 )
+from gateway.calls.switch import Switch
 
-Decisive: TypeAlias = Tag | Handoff | HangupReply | AnswerReply | RingingReply | RejectReply | RedirectReply
+Decisive: TypeAlias = Tag | Handoff | HangupReply | AnswerReply | RingingReply | RejectReply | RedirectReply | Switch
 """Replies that change the call itself: turns hands them to control when their turn has come."""
 Step: TypeAlias = Command | Tell | Decisive
 
@@ -78,6 +79,8 @@ class Turns:
     no_input_ms: int = DEFAULT_NO_INPUT_MS
     connected: bool = False
     held: bool = False
+    parked: bool = False
+    """The customer is with people: the bot's turn does not come."""
     _plan: deque[tuple[int, Reply]] = field(default_factory=deque)
     _playing: deque[_Playback] = field(default_factory=deque)
     _stopping: int | None = None
@@ -130,6 +133,17 @@ class Turns:
         item: Playable
         item = PlayPrompt(spoken.prompt) if spoken.prompt is not None else SayText(spoken.text or "", False, self.voice)
         return self._play((item,), (), _OFF)
+
+    def aside(self, spoken: Spoken) -> Play:
+        """Something for people in the lobby: nobody's turn waits for it."""
+        play = self.say(spoken)
+        self._playing.pop()
+        return play
+
+    def park(self) -> list[Step]:
+        """The customer goes to people: what the bot had in mind is dropped."""
+        self.parked = True
+        return self.stop()
 
     def drop(self) -> list[Step]:
         """Forget the plan and the digits; what plays is played out."""
@@ -189,7 +203,7 @@ class Turns:
     @property
     def ready(self) -> bool:
         """The next reply can be carried out now."""
-        if not self._plan or self._busy:
+        if not self._plan or self._busy or self.parked:
             return False
         # A list such as [answer, text]: the text waits for the ACK.
         return self.connected or not isinstance(self._plan[0][1], Text | Audio | Pause | Dtmf | SendDtmf)
@@ -197,7 +211,7 @@ class Turns:
     @property
     def silent(self) -> bool:
         """Connected, and nothing is under way: whoever is silent now is the bot or the customer."""
-        return self.connected and not (self._plan or self._busy)
+        return self.connected and not (self._plan or self._busy or self.parked)
 
     @property
     def awaits_digits(self) -> bool:
@@ -220,7 +234,10 @@ class Turns:
             case SendDtmf():
                 self._sending = True
                 return [SendDigits(self.leg_id, reply.digits, reply.duration_ms)]
-            case Tag() | Handoff() | HangupReply() | AnswerReply() | RingingReply() | RejectReply() | RedirectReply():
+            case (
+                Tag() | Handoff() | HangupReply() | AnswerReply() | RingingReply() | RejectReply() | RedirectReply()
+                | Switch()
+            ):  # fmt: skip
                 return [reply]
             case _:
                 assert_never(reply)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from ulid import ULID
 
@@ -12,7 +12,9 @@ from gateway.calls.commands import (
     AbandonBot,
     Answer,
     AskBot,
+    BotEventName,
     Command,
+    Dial,
     EndCall,
     Hangup,
     Note,
@@ -61,6 +63,16 @@ class World:
     observer: CallObserver = NOBODY
 
 
+class Roster(Protocol):
+    """Whose legs are whose: live.Live."""
+
+    def add_leg(self, call: "LiveCall", leg_id: LegId, trunk: str) -> None:
+        """The call has one more leg, on this trunk."""
+
+    def remove_leg(self, call: "LiveCall", leg_id: LegId) -> None:
+        """It is gone."""
+
+
 class LiveCall:
     """Runs one CallControl: events in through `post`, commands out to the ports."""
 
@@ -71,6 +83,7 @@ class LiveCall:
         bot_of: Callable[[str], Bot],
         over: Callable[["LiveCall"], None],
         log: Logger,
+        roster: Roster,
     ) -> None:
         call = control.call
         self.id: CallId = call.id
@@ -78,6 +91,7 @@ class LiveCall:
         self.channel, self.trunk = call.channel.name, call.caller.trunk
         self.log = log.bind(call_id=call.id)
         self._control, self._world, self._bot_of, self._over = control, world, bot_of, over
+        self._roster = roster
         self._voice = Voice(call.id, world.bridge, world.sounds, self.post)
         self._queue: asyncio.Queue[tuple[Event, asyncio.TimerHandle | None]] = asyncio.Queue()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
@@ -118,12 +132,15 @@ class LiveCall:
                     if self._timers.get(event.timer) is not handle:
                         continue  # stopped, or started anew, while its event waited here
                     del self._timers[event.timer]
+                if isinstance(event, LegEnded):
+                    self._roster.remove_leg(self, event.leg_id)
                 log_event(self.log, event)
                 for command in await self._decide(event):
                     self._do(command)
         except Exception:
             self.log.exception("call.failed")
-            self._world.legs.hangup(self.customer_leg, PROTOCOL_ERROR, ())
+            for leg_id in self._control.call.legs:
+                self._world.legs.hangup(leg_id, PROTOCOL_ERROR, ())
             self._write_off()
         finally:
             self._release()
@@ -142,6 +159,7 @@ class LiveCall:
             world.journal.append(happening)
         # Start, dialog and end are awaited (hostile-world.md, "Crash-only"), though no disk keeps a caller waiting.
         weighty = isinstance(event, LegOffered | LegAnswered) or call.state is CallState.ENDED
+        weighty = weighty or any(happening.type.startswith("transfer.") for happening in happened)
         if weighty and not await world.journal.settled():
             self.log.warning("journal.late")
         return commands
@@ -180,8 +198,10 @@ class LiveCall:
                 legs.reject(command.leg_id, command.status, command.phrase, command.cause, command.headers)
             case Redirect():
                 legs.redirect(command.leg_id, command.contacts)
+            case Dial():
+                self._dialled(command)
             case Hangup():
-                legs.hangup(command.leg_id, command.cause, command.headers)
+                legs.hangup(command.leg_id, command.cause, command.headers, elsewhere=command.elsewhere)
             case SendDigits():
                 legs.send_digits(command.leg_id, command.digits, command.duration_ms)
             case SetHearing():
@@ -206,6 +226,10 @@ class LiveCall:
             case _:
                 assert_never(command)
 
+    def _dialled(self, order: Dial) -> None:
+        self._roster.add_leg(self, order.leg_id, order.trunk)
+        self._world.legs.dial(order)
+
     def _start_timer(self, timer: Timer, after_ms: int) -> None:
         if timer in self._timers:
             self._timers[timer].cancel()
@@ -216,6 +240,8 @@ class LiveCall:
         self._queue.put_nowait((TimerFired(timer), self._timers[timer]))
 
     async def _ask(self, ask: AskBot) -> None:
+        if ask.event is BotEventName.HANGUP:  # what was sent before it, the end of a transfer, arrives before it
+            await asyncio.gather(*(task for seq, task in self._asks.items() if seq != ask.seq), return_exceptions=True)
         if not ask.again:
             self._event_id = f"evt_{ULID()}"
         clock, observer = asyncio.get_running_loop().time, self._world.observer

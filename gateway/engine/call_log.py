@@ -7,6 +7,7 @@ from gateway.calls.commands import (
     Answer,
     AskBot,
     Command,
+    Dial,
     EndCall,
     Hangup,
     Note,
@@ -42,6 +43,8 @@ from gateway.calls.events import (
     RepliesPushed,
     SoundFailed,
     TimerFired,
+    TransferCancelled,
+    TransferRequested,
 )
 from gateway.calls.model import JsonObject
 from gateway.telemetry.log import Logger
@@ -82,6 +85,8 @@ def log_event(log: Logger, event: Event) -> None:
             log.debug("timer.fired", timer=event.timer.value)
         case HangupRequested():
             log.info("call.hangup_requested", cause=str(event.cause), by=event.by.value)
+        case TransferRequested() | TransferCancelled():
+            log.info("transfer.commanded", start=isinstance(event, TransferRequested))
         case LegOffered() | DigitsSent() | PlaybackStarted() | BotReplied() | BotFailed():
             pass  # call.started, digits.sending, playback.started and bot.… say it
         case _:
@@ -99,6 +104,9 @@ def log_command(log: Logger, command: Command) -> None:
             log.info("leg.rejecting", leg_id=command.leg_id, status=command.status)
         case Redirect():
             log.info("leg.redirecting", leg_id=command.leg_id)
+        case Dial():
+            to, caller = command.number or command.uri, command.caller.number
+            log.info("leg.dialling", leg_id=command.leg_id, trunk=command.trunk, to=to, **{"from": caller})
         case Hangup():
             log.info("leg.hanging_up", leg_id=command.leg_id, cause=str(command.cause))
         case SendDigits():

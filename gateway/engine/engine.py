@@ -21,8 +21,14 @@ from gateway.engine.live import Live
 from gateway.engine.overload import Overload
 from gateway.engine.ports import Bot
 from gateway.engine.running import Running
+from gateway.engine.ways import Ways
 from gateway.telemetry.lag import Clock
 from gateway.telemetry.log import get_logger
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}_{ULID()}"
+
 
 ANNOUNCEMENT = "announcement"
 """The channel name of a route that only plays a prompt; no channel of a plan can be meant by it."""
@@ -50,6 +56,7 @@ class Engine:
         self.admission = Admission(self._limits_of, self.live.per_trunk)
         """To be asked before a leg is added on a trunk."""
         self._world = world
+        self._outbound = Ways(lambda: self.running.plan, self.admission)
         self._intake = Intake(self.live, self.overload, world.legs, draw)
 
     @property
@@ -160,7 +167,8 @@ class Engine:
             customer=Leg(event.leg_id, Role.CUSTOMER),
             started_at=self._world.clock(),
         )
-        live = LiveCall(CallControl(call, self.running.policies), self._world, bot_of, self._over, log)
+        control = CallControl(call, self.running.policies, self._outbound, _new_id)
+        live = LiveCall(control, self._world, bot_of, self._over, log, self.live)
         live.log.info(
             "call.started",
             **{
@@ -178,6 +186,7 @@ class Engine:
         live.post(event)
 
     def _over(self, call: LiveCall) -> None:
+        self._outbound.over(call.id)
         self.live.remove(call)
         self._intake.look(self._world.clock())
 

@@ -55,8 +55,11 @@ class Legs(Protocol):
     def redirect(self, leg_id: LegId, contacts: tuple[str, ...]) -> None:
         """302 with Contact headers."""
 
-    def hangup(self, leg_id: LegId, cause: Cause, headers: tuple[tuple[str, str], ...]) -> None:
-        """BYE (or 603/480 while unanswered), with a Reason header; LegEnded carries `cause`, `by_peer=False`."""
+    def hangup(
+        self, leg_id: LegId, cause: Cause, headers: tuple[tuple[str, str], ...], *, elsewhere: bool = False
+    ) -> None:
+        """BYE, or while unanswered 603/480, or CANCEL of an INVITE of ours, with a Reason header for `cause`, or
+        (`elsewhere`) one that says that somebody else answered; LegEnded carries `cause`, `by_peer=False`."""
 
     def send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
         """DTMF as the trunk wants it; DigitsSent follows when the last one is out (or at once if the leg is gone)."""

@@ -75,19 +75,29 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._last_digit = ("", -1, 0.0)
         self._digits: DigitSender | None = None
         self._no_events = False
+        self._contacts: tuple[str, ...] = ()
+        """Where the peer points with a 3xx."""
         self._rtp = RtpTally()
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 
     def release(
-        self, cause: Cause, extra: Headers = (), *, status: int = 0, phrase: str = "", by_peer: bool = False
+        self,
+        cause: Cause,
+        extra: Headers = (),
+        *,
+        status: int = 0,
+        phrase: str = "",
+        by_peer: bool = False,
+        elsewhere: bool = False,
     ) -> None:
         """BYE, or a final failure while unanswered; LegEnded is emitted before this returns."""
         if self._ended or self._release is not None:
             return
         status = status or (603 if cause.reason in _DECIDED else 480)
         self._release = (cause, status, by_peer)
-        order = self._order(0 if self._answered else status, (("Reason", causes.reason_header(cause)),), extra)
+        reason = causes.ANSWERED_ELSEWHERE if elsewhere else causes.reason_header(cause)
+        order = self._order(0 if self._answered else status, (("Reason", reason),), extra)
         order.reason = "".join(char for char in phrase if char.isprintable())[:100]
         try:
             self.hangup(order)
@@ -273,7 +283,7 @@ class Leg(pj.Call):  # type: ignore[misc]
             self._digits.give_up()
             self._digits = None  # it holds on to us
         if self._known:
-            self._host.emit(LegEnded(self.leg_id, cause, status, q850, by_peer, self._rtp.total()))
+            self._host.emit(LegEnded(self.leg_id, cause, status, q850, by_peer, self._rtp.total(), self._contacts))
         self._host.gone(self)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import pjsua2 as pj
@@ -105,9 +106,11 @@ class SipLegs:
         """302."""
         self._endpoint.submit(self._with_inbound, leg_id, InboundLeg.redirect, contacts)
 
-    def hangup(self, leg_id: LegId, cause: Cause, headers: tuple[tuple[str, str], ...]) -> None:
-        """BYE, or a failure while unanswered."""
-        self._endpoint.submit(self._with, leg_id, Leg.release, cause, headers)
+    def hangup(
+        self, leg_id: LegId, cause: Cause, headers: tuple[tuple[str, str], ...], *, elsewhere: bool = False
+    ) -> None:
+        """BYE, or a failure while unanswered, or CANCEL."""
+        self._endpoint.submit(self._with, leg_id, partial(Leg.release, elsewhere=elsewhere), cause, headers)
 
     def send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
         """DTMF as the trunk wants it."""

@@ -12,7 +12,7 @@ from gateway.calls.commands import Dial
 from gateway.calls.events import LegRinging
 from gateway.sip.accounts import TrunkAccount
 from gateway.sip.endpoint import reason_of
-from gateway.sip.headers import MessageError, parse_message
+from gateway.sip.headers import MessageError, parse_message, parse_name_addr, split_values
 from gateway.sip.leg import Headers, Leg, LegHost, ended_by_itself, reasons_in, received
 from gateway.sip.resolver import Target
 from gateway.sip.shown import shown
@@ -27,6 +27,7 @@ _LOOK_EVERY_S: Final = 1.0
 _MOST_SILENT_LOOKS: Final = 3
 """So many seconds may an INVITE that PJSIP moved to TCP for its size (RFC 3261 §18.1.1) stay without any response; a
 lost SYN is repeated after 1 s."""
+_MOST_CONTACTS: Final = 5
 _BY_THE_CALLED: Final = frozenset({480, 486, 487, 600, 603, 607, 608})
 _SILENCE: Final = Cause(Result.CARRIER, Reason.NO_RESPONSE)
 
@@ -184,6 +185,7 @@ class OutboundLeg(Leg):
             return _SILENCE, status if status >= 300 else 503, None, False
         status = int(text[8:11])  # PJSUA calls a redirection that it does not follow 487
         q850 = next((reason.cause for reason in reasons_in(text) if reason.protocol == "Q.850"), None)
+        self._contacts = _contacts(text) if status < 400 else ()
         whose = Result.CALLEE if status in _BY_THE_CALLED else Result.CARRIER
         return causes.of_status(status, whose), status, q850, True
 
@@ -196,6 +198,16 @@ def _broke_over_tcp(event: Any) -> bool:
         return parse_message(str(event.body.tsxState.tsx.lastTx.wholeMsg)).transport == "tcp"
     except MessageError:
         return False
+
+
+def _contacts(text: str) -> tuple[str, ...]:
+    """Of a 3xx, best first as they stand there."""
+    try:
+        values = parse_message(text).values("contact")
+    except MessageError:
+        return ()
+    found = [parse_name_addr(one).uri for value in values for one in split_values(value)]
+    return tuple(uri for uri in found if uri)[:_MOST_CONTACTS]
 
 
 Targets = Callable[[str], tuple[Target, ...]]

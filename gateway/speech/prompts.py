@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.audio.hold_music import calm
 from gateway.audio.pcm import pcm_of, resample, resample_loop
+from gateway.audio.ringback import ringback
 from gateway.audio.wav import NotPcmWav, Wav, read_wav, write_wav
 from gateway.calls.commands import SayText
 from gateway.calls.errors import SoundError
@@ -105,9 +106,12 @@ async def make_prompts(media: Path, engine: TtsEngine | None = None) -> list[Pat
     return made
 
 
-def make_hold_music(media: Path) -> Path:
-    """Compose media/hold/calm.wav."""
-    return _write(media / "hold" / "calm.wav", pcm_of(calm(FILE_RATE)))
+def make_loops(media: Path) -> list[Path]:
+    """Compose media/hold/calm.wav and media/tones/ringback.wav."""
+    return [
+        _write(media / "hold" / "calm.wav", pcm_of(calm(FILE_RATE))),
+        _write(media / "tones" / "ringback.wav", pcm_of(ringback(FILE_RATE))),
+    ]
 
 
 def _write(path: Path, pcm: bytes) -> Path:

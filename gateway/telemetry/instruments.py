@@ -87,6 +87,13 @@ class Instruments:
             "bot_response_seconds", "Until a bot answered, or its time was over", _BOT_S, "channel"
         )
 
+        # Transfers
+        self.transfers = counter("transfers_total", "Transfers that are over", "method", "status", "reason")
+        self.transfer_ring = histogram(
+            "transfer_ring_seconds", "From the first INVITE to the answer, or to the end", _DURATION_S, "method"
+        )
+        self.transfer_talk = histogram("transfer_talk_seconds", "Customer and people together", _DURATION_S, "method")
+
         # Sound
         self.playback_first_audio = histogram(
             "playback_first_audio_seconds",

@@ -24,6 +24,7 @@ from gateway.calls.commands import (
     Answer,
     AskBot,
     Command,
+    Dial,
     EndCall,
     Hangup,
     Note,
@@ -55,8 +56,10 @@ from gateway.calls.events import (
     RepliesPushed,
     SoundFailed,
     TimerFired,
+    TransferCancelled,
+    TransferRequested,
 )
-from gateway.calls.model import Call, CallId
+from gateway.calls.model import Call, CallId, JsonObject
 from gateway.calls.quality import RtpQuality
 from gateway.telemetry.instruments import Instruments
 from gateway.telemetry.observer import SpeechSource
@@ -225,7 +228,7 @@ class Metrics:
                     self._measured(self._trunk(call.caller.trunk), event.rtp)
             case BotFailed() | LegRinging() | LegAnswered() | LegHoldChanged():
                 pass
-            case DigitsSent() | HangupRequested() | RepliesPushed():
+            case DigitsSent() | HangupRequested() | RepliesPushed() | TransferRequested() | TransferCancelled():
                 pass
             case _:
                 assert_never(event)
@@ -260,6 +263,8 @@ class Metrics:
             case Note():
                 if command.name == "fallback.started":
                     self.instruments.bot_fallbacks.of(self._channel(call.channel.name)).inc()
+                elif command.name == "transfer.ended":
+                    self._transferred(command.fields)
             case EndCall():
                 watched.ended = True
                 self._count_end(call, command.cause)
@@ -267,10 +272,19 @@ class Metrics:
                 if call.answered_at is not None:
                     lasted = self.instruments.call_duration.of(self._channel(call.channel.name))
                     lasted.observe(command.duration_ms / 1000)
-            case Ring() | Reject() | Redirect() | Hangup() | SendDigits() | StopPlayback() | AbandonBot():
+            case Ring() | Reject() | Redirect() | Dial() | Hangup() | SendDigits() | StopPlayback() | AbandonBot():
                 pass
             case _:
                 assert_never(command)
+
+    def _transferred(self, status: JsonObject) -> None:
+        """The status object of transfer.md; its words come from closed sets."""
+        of = self.instruments
+        of.transfers.of(str(status["method"]), str(status["status"]), str(status["reason"])).inc()
+        for histogram, key in ((of.transfer_ring, "ringMs"), (of.transfer_talk, "talkMs")):
+            ms = status[key]
+            if isinstance(ms, int) and ms > 0:
+                histogram.of(str(status["method"])).observe(ms / 1000)
 
     def _count_end(self, call: Call, cause: Cause) -> None:
         trunk, channel = self._trunk(call.caller.trunk), self._channel(call.channel.name)

@@ -96,7 +96,9 @@ class FakeLegs:
             leg.contacts = contacts
             self._refuse(leg_id, 302, causes.BOT_REDIRECTED, ())
 
-    def hangup(self, leg_id: LegId, cause: Cause, headers: tuple[tuple[str, str], ...]) -> None:
+    def hangup(
+        self, leg_id: LegId, cause: Cause, headers: tuple[tuple[str, str], ...], *, elsewhere: bool = False
+    ) -> None:
         leg = self.live.get(leg_id)
         if leg is None:
             return

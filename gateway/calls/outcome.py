@@ -1,0 +1,106 @@
+"""How a transfer ended: the status object of transfer.md, and the reasons of its attempts; made by transfer.py."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.calls.causes import Reason
+from gateway.calls.events import LegEnded
+from gateway.calls.model import JsonObject
+from gateway.calls.outbound import TransferReason
+from gateway.calls.view import rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One callee that was not bridged. `sip_status` is what the other side said, None if it said nothing."""
+
+    target: str
+    sip_status: int | None
+    reason: TransferReason
+    detail: str | None = None
+
+    def as_json(self) -> JsonObject:
+        """As it stands in the status."""
+        told: JsonObject = {"target": self.target, "sipStatus": self.sip_status, "reason": self.reason.value}
+        return told | ({"detail": self.detail} if self.detail else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The final status of a transfer; exactly one of each (transfer.md, "The status event"). Times are seconds since
+    the epoch. `success`: the target talked to the customer. `hangup`: the customer was gone when it ended."""
+
+    transfer_id: str
+    success: bool
+    hangup: bool
+    number: str
+    reason: TransferReason
+    ended_by: str
+    attempts: tuple[Attempt, ...]
+    ring_ms: int
+    talk_ms: int
+    answered_at: float | None
+    bridged_at: float | None
+    detail: str | None = None
+    warnings: tuple[str, ...] = ()
+    method: str = "invite"
+    assumed: bool = False
+
+    @property
+    def sip_status(self) -> int | None:
+        """Of the attempt that decided it."""
+        if self.success:
+            return 200
+        return self.attempts[-1].sip_status if self.attempts else None
+
+    def as_json(self) -> JsonObject:
+        """The data of the bot's `transfer` event, and of `transfer.ended`."""
+        told: JsonObject = {
+            "status": "SUCCESS" if self.success else "FAIL",
+            "hangup": self.hangup,
+            "number": self.number,
+            "transferId": self.transfer_id,
+            "method": self.method,
+            "reason": self.reason.value,
+            "sipStatus": self.sip_status,
+            "sipReason": None if self.sip_status is None else _PHRASES.get(self.sip_status),
+            "assumed": self.assumed,
+            "endedBy": self.ended_by,
+            "ringMs": self.ring_ms,
+            "talkMs": self.talk_ms,
+            "answeredAt": _time(self.answered_at),
+            "humanConnectedAt": _time(self.bridged_at),
+            "attempts": [attempt.as_json() for attempt in self.attempts],
+            "hops": [],
+            "warnings": [*self.warnings],
+        }
+        return told | ({"detail": self.detail} if self.detail else {})
+
+
+_PHRASES: Final = {
+    200: "OK", 302: "Moved Temporarily", 403: "Forbidden", 404: "Not Found", 408: "Request Timeout",
+    410: "Gone", 480: "Temporarily Unavailable", 484: "Address Incomplete", 486: "Busy Here",
+    487: "Request Terminated", 488: "Not Acceptable Here", 500: "Server Internal Error", 502: "Bad Gateway",
+    503: "Service Unavailable", 504: "Server Time-out", 600: "Busy Everywhere", 603: "Decline",
+    604: "Does Not Exist Anywhere", 606: "Not Acceptable",
+}  # fmt: skip
+_OF_STATUS: Final = {
+    486: TransferReason.BUSY, 600: TransferReason.BUSY,
+    408: TransferReason.NO_ANSWER, 480: TransferReason.NO_ANSWER, 487: TransferReason.NO_ANSWER,
+    603: TransferReason.DECLINED, 403: TransferReason.DECLINED, 607: TransferReason.DECLINED,
+    608: TransferReason.DECLINED,
+    404: TransferReason.INVALID_NUMBER, 410: TransferReason.INVALID_NUMBER, 484: TransferReason.INVALID_NUMBER,
+    604: TransferReason.INVALID_NUMBER,
+    488: TransferReason.MEDIA_FAILED, 606: TransferReason.MEDIA_FAILED, 415: TransferReason.MEDIA_FAILED,
+}  # fmt: skip
+
+
+def reason_of(event: LegEnded) -> TransferReason:
+    """Why a leg that we called was not answered (transfer.md, "SIP status -> reason")."""
+    if event.cause.reason is Reason.NO_RESPONSE and not event.by_peer:
+        return TransferReason.UNREACHABLE
+    return _OF_STATUS.get(event.sip_status, TransferReason.CARRIER_ERROR)
+
+
+def _time(at: float | None) -> str | None:
+    return rfc3339(at) if at is not None else None

@@ -1,0 +1,384 @@
+"""One transfer by INVITE: dials, waits, briefs, bridges, and says once how it ended; driven by control (transfer.md).
+
+It owns the legs of the people it calls until the bridge: they are in the lobby, where the customer does not hear them.
+What becomes of the customer afterwards is control's.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from gateway.calls.causes import NORMAL, NOT_ANSWERED, Cause, Reason
+from gateway.calls.commands import Command, Dial, Hangup, Note, Play, SendDigits, StartTimer, StopTimer, Timer
+from gateway.calls.events import LegEnded, LegRinging
+from gateway.calls.model import Call, JsonObject, Leg, LegId, Role, Room, Spoken
+from gateway.calls.outbound import Callee, NoWay, Outbound, TransferReason, Way, callees
+from gateway.calls.outcome import Attempt, Outcome, reason_of
+from gateway.calls.states import (
+    LEG_TRANSITIONS,
+    TRANSFER_TRANSITIONS,
+    LegState,
+    LegTrigger,
+    TransferState,
+    TransferTrigger,
+    advance,
+)
+from gateway.calls.switch import Switch, SwitchUui
+from gateway.calls.uui import Uui, encode_all
+
+MOST_REDIRECTIONS = 5
+NOTICE_MS = 1800
+"""How long somebody who answered for nothing hears that the customer is gone (transfer.md: released within 2 s)."""
+_DEFAULT_PROMPT = Spoken(prompt="accept")
+
+
+@dataclass(slots=True)
+class _Try:
+    """One call to one callee."""
+
+    callee: Callee
+    way: Way
+    until: float
+    """When it has rung for too long."""
+
+
+@dataclass(slots=True)
+class Transfer:
+    """`say` makes a Play of the call's voice that is none of the bot's turn; `new_leg_id` a fresh id."""
+
+    id: str
+    switch: Switch
+    call: Call
+    outbound: Outbound
+    new_leg_id: Callable[[], LegId]
+    say: Callable[[Spoken], Play]
+    asked_by_bot: bool
+    state: TransferState = TransferState.REQUESTED
+    outcome: Outcome | None = None
+    """Set once, when it is over."""
+    bridged: LegId | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    _left: deque[Callee] = field(default_factory=deque)
+    _tries: dict[LegId, _Try] = field(default_factory=dict)
+    _answered: dict[LegId, int | None] = field(default_factory=dict)
+    """Those who have answered, and the Play that each still has to hear, if any."""
+    _uui: tuple[str, ...] = ()
+    _redirections: int = 0
+    _dialled_at: float | None = None
+    _answered_at: float | None = None
+    _bridged_at: float | None = None
+    _number: str = ""
+    _detail: str | None = None
+
+    # ── What happens ────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self, now: float) -> list[Command]:
+        """Call the first target, or all of them at once."""
+        self._left = deque(callees(self.switch))
+        asked: JsonObject = {"transferId": self.id, "method": "invite", "targets": [one.value for one in self._left]}
+        started = Note("transfer.started", asked)
+        try:
+            self._uui = encode_all([one if isinstance(one, str) else _uui(one) for one in self.switch.user_to_user])
+        except ValueError as error:
+            self._detail = f"userToUser: {error}"
+            return [started, *self._give_up(TransferReason.INVALID_REQUEST, now)]
+        return [started, *self._dial_on(now)]
+
+    def ringing(self, event: LegRinging, now: float) -> list[Command]:
+        """A provisional response."""
+        leg = self._leg(event.leg_id)
+        if leg is None or leg.state not in (LegState.DIALLING, LegState.RINGING):
+            return []
+        leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.PROVISIONAL)
+        leg.early_media = leg.early_media or event.media
+        if self.state is not TransferState.DIALLING:
+            return []
+        self._go(TransferTrigger.PROVISIONAL)
+        return [self._note("transfer.ringing", leg)]
+
+    def answered(self, leg_id: LegId, now: float) -> list[Command]:
+        """A 200 came, and its ACK went."""
+        leg = self._leg(leg_id)
+        if leg is None or leg.state not in (LegState.DIALLING, LegState.RINGING):
+            return []
+        leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.ANSWERED)
+        first = not self._answered
+        self._answered[leg_id] = None
+        commands: list[Command] = [self._note("transfer.answered", leg)]
+        if first:
+            self._answered_at = now
+            self._go(TransferTrigger.ANSWERED)
+        if self.switch.accept is None:
+            commands += self._release_others(leg_id)
+        commands += self._ring_timer(now)
+        if self.switch.post_dial_digits is not None:
+            return [*commands, SendDigits(leg_id, self.switch.post_dial_digits, 120)]
+        return commands + self._brief(leg_id, now)
+
+    def digits_sent(self, leg_id: LegId, now: float) -> list[Command]:
+        """The digits for whatever stands behind the answer are out."""
+        if leg_id not in self._answered or self.bridged is not None or self._answered[leg_id] is not None:
+            return []
+        return self._brief(leg_id, now)
+
+    def playback_ended(self, playback_id: int, now: float) -> list[Command]:
+        """A briefing has been heard."""
+        heard = [leg_id for leg_id, play in self._answered.items() if play == playback_id]
+        if not heard or self.bridged is not None:
+            return []
+        for leg_id in heard:
+            self._answered[leg_id] = None
+        if self.switch.accept is None:
+            return self._bridge(heard[0], now)
+        if self.state is TransferState.ACCEPTING:
+            return [StartTimer(Timer.ACCEPT, self.switch.accept.timeout_ms)]
+        return self._ask(heard)
+
+    def digit(self, leg_id: LegId, digit: str, now: float) -> list[Command]:
+        """A key of somebody in the lobby: it accepts, or it does not."""
+        accept = self.switch.accept
+        if accept is None or leg_id not in self._answered or self.bridged is not None:
+            return []
+        if digit != accept.digit:
+            return self._drop(leg_id, TransferReason.NOT_ACCEPTED, now)
+        leg = self._leg(leg_id)
+        return [*([self._note("transfer.accepted", leg)] if leg else []), *self._bridge(leg_id, now)]
+
+    def timer(self, timer: Timer, now: float) -> list[Command]:
+        """RING, ACCEPT or MAX_TALK ran out."""
+        if timer is Timer.MAX_TALK and self.bridged is not None:
+            return self._end(TransferReason.MAX_TALK, "gateway", now) + self._hang_up(self._mine())
+        if timer is Timer.ACCEPT:
+            silent = [leg_id for leg_id in self._answered if leg_id in self._tries]
+            return [c for leg_id in silent for c in self._drop(leg_id, TransferReason.NOT_ACCEPTED, now)]
+        if timer is Timer.RING:
+            late = [leg_id for leg_id, one in self._tries.items() if leg_id not in self._answered and one.until <= now]
+            commands = [c for leg_id in late for c in self._drop(leg_id, TransferReason.NO_ANSWER, now)]
+            return commands or self._ring_timer(now)
+        return []
+
+    def leg_ended(self, event: LegEnded, now: float) -> list[Command]:
+        """A leg of ours is gone. (Its state is set by control.)"""
+        one = self._tries.pop(event.leg_id, None)
+        if event.leg_id == self.bridged:
+            lost = event.cause.reason in (Reason.MEDIA_TIMEOUT, Reason.SESSION_EXPIRED, Reason.NO_RESPONSE)
+            reason = TransferReason.MEDIA_FAILED if lost else TransferReason.COMPLETED
+            return self._end(reason, "agent", now)
+        if one is None:
+            return []
+        screened = self._answered.pop(event.leg_id, 0) != 0
+        if event.contacts and not screened and self._redirections < MOST_REDIRECTIONS:  # RFC 3261 §8.1.3.4
+            self._redirections += 1
+            new = Callee("sipUri", event.contacts[0], one.callee.headers, one.callee.timeout_s)
+            return self._dial([new], now) or self._on_failure(now)
+        reason = TransferReason.NOT_ACCEPTED if screened else reason_of(event)
+        self.attempts.append(Attempt(one.way.shown, event.sip_status if event.by_peer else None, reason))
+        return self._on_failure(now)
+
+    def customer_left(self, now: float, *, by_gateway: bool) -> list[Command]:
+        """The customer is gone: nothing is left ringing; who has answered already is told so."""
+        if self.outcome is not None:
+            return []
+        if self.bridged is not None:
+            commands = self._end(TransferReason.COMPLETED, "gateway" if by_gateway else "customer", now, hangup=True)
+            return commands + self._hang_up(self._mine())
+        reason = TransferReason.CANCELLED if by_gateway else TransferReason.CALLER_ABANDONED
+        self._go(TransferTrigger.ABANDON)
+        commands = self._over(reason, "gateway" if by_gateway else "customer", now, hangup=True)
+        waiting = [leg for leg in self._mine() if leg.id in self._answered and not by_gateway]
+        if waiting:
+            commands += [self.say(Spoken(prompt="caller-left")), StartTimer(Timer.NOTICE, NOTICE_MS)]
+        return commands + self._hang_up(leg for leg in self._mine() if leg not in waiting)
+
+    def cancel(self, now: float) -> list[Command]:
+        """Take it back, before the bridge."""
+        if self.outcome is not None or self.bridged is not None:
+            return []
+        return self._give_up(TransferReason.CANCELLED, now)
+
+    # ── Dialling ────────────────────────────────────────────────────────────────────────────────────
+
+    def _dial_on(self, now: float) -> list[Command]:
+        """Call the next target that can be called; fail when none is left."""
+        while self._left:
+            if self.switch.strategy == "parallel":
+                wave, self._left = list(self._left), deque()
+            else:
+                wave = [self._left.popleft()]
+            commands = self._dial(wave, now)
+            if commands:
+                return commands
+        return self._give_up(self.attempts[-1].reason if self.attempts else TransferReason.INVALID_REQUEST, now)
+
+    def _dial(self, wave: Iterable[Callee], now: float) -> list[Command]:
+        commands: list[Command] = []
+        for callee in wave:
+            way = self.outbound.way_to(self.call, self.switch, callee, now)
+            if isinstance(way, NoWay):
+                self.attempts.append(Attempt(callee.value, None, way.reason, way.detail))
+                self._detail = way.detail
+                continue
+            leg = Leg(self.new_leg_id(), Role.AGENT, LegState.DIALLING, Room.LOBBY, trunk=way.trunk)
+            self.call.others.append(leg)
+            self._tries[leg.id] = _Try(callee, way, now + callee.timeout_s)
+            self._number = way.shown
+            commands.append(self._order(leg.id, way, callee))
+        if not self._tries:
+            return []
+        if self._dialled_at is None:
+            self._dialled_at = now
+        if self.state is not TransferState.DIALLING:
+            self._go(TransferTrigger.DIAL if self.state is TransferState.REQUESTED else TransferTrigger.NEXT)
+        return [*commands, *self._ring_timer(now)]
+
+    def _order(self, leg_id: LegId, way: Way, callee: Callee) -> Dial:
+        return Dial(
+            leg_id,
+            way.trunk,
+            way.number,
+            way.uri,
+            way.caller,
+            way.diverting,
+            tuple(callee.headers.items()),
+            self._uui,
+        )
+
+    def _ring_timer(self, now: float) -> list[Command]:
+        until = [one.until for leg_id, one in self._tries.items() if leg_id not in self._answered]
+        if not until:
+            return [StopTimer(Timer.RING)]
+        return [StartTimer(Timer.RING, max(1, round((min(until) - now) * 1000)))]
+
+    def _drop(self, leg_id: LegId, reason: TransferReason, now: float) -> list[Command]:
+        """Give one callee up."""
+        one, leg = self._tries.pop(leg_id, None), self._leg(leg_id)
+        self._answered.pop(leg_id, None)
+        if one is None or leg is None:
+            return []
+        self.attempts.append(Attempt(one.way.shown, None, reason))
+        return [
+            *self._hang_up([leg], NOT_ANSWERED if reason is TransferReason.NO_ANSWER else NORMAL),
+            *self._on_failure(now),
+        ]
+
+    def _on_failure(self, now: float) -> list[Command]:
+        if self.outcome is not None:
+            return []
+        if self._tries:
+            if not self._answered and self.state not in (TransferState.DIALLING, TransferState.RINGING):
+                self._go(TransferTrigger.NEXT)  # the one that was briefed is gone, others still ring
+            return self._ring_timer(now)
+        self._answered_at = None
+        return self._dial_on(now)
+
+    # ── Briefing and bridge ─────────────────────────────────────────────────────────────────────────
+
+    def _brief(self, leg_id: LegId, now: float) -> list[Command]:
+        announce = self.switch.announce
+        if announce is not None:
+            play = self.say(Spoken(announce.text, announce.prompt))
+            self._answered[leg_id] = play.playback_id
+            if self.state is TransferState.ANSWERED:
+                self._go(TransferTrigger.ANNOUNCE)
+            return [play]
+        if self.switch.accept is not None:
+            return self._ask([leg_id])
+        return self._bridge(leg_id, now)
+
+    def _ask(self, leg_ids: list[LegId]) -> list[Command]:
+        accept = self.switch.accept
+        if accept is None:
+            return []
+        if self.state is not TransferState.ACCEPTING:
+            self._go(TransferTrigger.ASK)
+        play = self.say(Spoken(accept.text, accept.prompt) if accept.text or accept.prompt else _DEFAULT_PROMPT)
+        for leg_id in leg_ids:
+            self._answered[leg_id] = play.playback_id
+        return [play]
+
+    def _bridge(self, leg_id: LegId, now: float) -> list[Command]:
+        leg = self._leg(leg_id)
+        if leg is None or leg.state is not LegState.CONNECTED:
+            return []
+        self._go(TransferTrigger.BRIDGE)
+        self.bridged, self._bridged_at = leg_id, now
+        self._number = self._tries[leg_id].way.shown
+        leg.room = Room.MAIN
+        commands: list[Command] = [self._note("transfer.bridged", leg), *self._release_others(leg_id)]
+        commands += [StopTimer(Timer.RING), StopTimer(Timer.ACCEPT)]
+        if self.switch.max_talk_ms is not None:
+            commands.append(StartTimer(Timer.MAX_TALK, self.switch.max_talk_ms))
+        return commands
+
+    def _release_others(self, but: LegId) -> list[Command]:
+        others = [leg for leg in self._mine() if leg.id != but]
+        for leg in others:
+            self._tries.pop(leg.id, None)
+            self._answered.pop(leg.id, None)
+        return self._hang_up(others, elsewhere=True)
+
+    # ── The end ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _give_up(self, reason: TransferReason, now: float) -> list[Command]:
+        self._go(TransferTrigger.FAIL)
+        return [*self._over(reason, "gateway", now), *self._hang_up(self._mine())]
+
+    def _end(self, reason: TransferReason, by: str, now: float, *, hangup: bool = False) -> list[Command]:
+        self._go(TransferTrigger.END)
+        return self._over(reason, by, now, hangup=hangup)
+
+    def _over(self, reason: TransferReason, by: str, now: float, *, hangup: bool = False) -> list[Command]:
+        talked = self._bridged_at is not None
+        rang_until = self._answered_at or now
+        self.outcome = Outcome(
+            transfer_id=self.id,
+            success=talked,
+            hangup=hangup,
+            number=self._number or next((one.value for one in callees(self.switch)), ""),
+            reason=reason,
+            ended_by=by,
+            attempts=tuple(self.attempts),
+            ring_ms=round((rang_until - self._dialled_at) * 1000) if self._dialled_at is not None else 0,
+            talk_ms=round((now - self._bridged_at) * 1000) if self._bridged_at is not None else 0,
+            answered_at=self._answered_at,
+            bridged_at=self._bridged_at,
+            detail=self._detail if not talked else None,
+            warnings=self.switch.warnings,
+        )
+        self._tries.clear()
+        return [StopTimer(Timer.RING), StopTimer(Timer.ACCEPT), StopTimer(Timer.MAX_TALK)]
+
+    def _hang_up(self, legs: Iterable[Leg], cause: Cause = NORMAL, *, elsewhere: bool = False) -> list[Command]:
+        commands: list[Command] = []
+        for leg in legs:
+            if leg.state in (LegState.DIALLING, LegState.RINGING, LegState.CONNECTED):
+                leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.RELEASE)
+                commands.append(Hangup(leg.id, cause, elsewhere=elsewhere))
+        return commands
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _go(self, trigger: TransferTrigger) -> None:
+        self.state = advance(TRANSFER_TRANSITIONS, self.state, trigger)
+
+    def _leg(self, leg_id: LegId) -> Leg | None:
+        return next((leg for leg in self.call.others if leg.id == leg_id), None)
+
+    def _mine(self) -> list[Leg]:
+        return [leg for leg in self.call.others if leg.role is Role.AGENT and leg.state is not LegState.ENDED]
+
+    def _note(self, name: str, leg: Leg) -> Note:
+        one = self._tries.get(leg.id)
+        target = one.way.shown if one is not None else self._number
+        return Note(name, {"transferId": self.id, "legId": leg.id, "target": target})
+
+
+def _uui(given: SwitchUui) -> Uui:
+    return Uui(
+        given.data,
+        given.encoding,
+        given.purpose,
+        given.content,
+        given.protocol_discriminator,
+        given.discriminator_mode,
+    )

@@ -1,0 +1,66 @@
+"""Where people are called: the plan, its destination policy and the limits, as a transfer asks (`calls.Outbound`)."""
+
+from collections.abc import Callable
+
+from gateway.calls.commands import ShownCaller
+from gateway.calls.model import Call, CallId
+from gateway.calls.outbound import Callee, NoWay, TransferReason, Way
+from gateway.calls.switch import GivenCallerId, Switch
+from gateway.dialplan import outbound
+from gateway.dialplan.schema import Dialplan
+from gateway.engine.dialling import Dialling
+from gateway.engine.limits import Admission
+
+
+class Ways:
+    """`calls.outbound.Outbound`, for all calls of an engine; the plan is the one that runs now."""
+
+    def __init__(self, plan: Callable[[], Dialplan], admission: Admission) -> None:
+        self._plan, self._admission = plan, admission
+        self._dialling = Dialling(lambda: plan().destinations.limits)
+
+    def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
+        """Whether and how to call this one now; a way that is given counts as dialled."""
+        plan = self._plan()
+        way = outbound.way_out(plan, _wanted(switch, callee), _asked(switch), _from(call))
+        if isinstance(way, outbound.NoWay):
+            return NoWay(TransferReason(way.reason), way.detail)
+        refused = outbound.refused_header(plan.trunks[way.trunk], callee.headers)
+        if refused is not None:
+            return NoWay(TransferReason.INVALID_REQUEST, refused)
+        over = self._dialling.may(call.id, now)
+        if over is not None:
+            return NoWay(TransferReason(over.reason), over.detail)
+        full = self._admission.admit_out(way.trunk, now)
+        if full is not None:
+            return NoWay(TransferReason.UNREACHABLE, full.why)
+        shown = ShownCaller(way.caller_number, way.caller_name, way.withheld)
+        return Way(way.trunk, way.number, way.uri, way.shown, shown, way.diverting)
+
+    def over(self, call_id: CallId) -> None:
+        """The call has ended: what was dialled for it is forgotten."""
+        self._dialling.over(call_id)
+
+
+def _wanted(switch: Switch, callee: Callee) -> outbound.Wanted:
+    return outbound.Wanted(
+        phone_number=callee.value if callee.kind == "phoneNumber" else None,
+        sip_uri=callee.value if callee.kind == "sipUri" else None,
+        agent=callee.value if callee.kind == "agent" else None,
+        contact=callee.value if callee.kind == "contact" else None,
+        channel=switch.transfer_channel,
+        trunk=switch.trunk,
+    )
+
+
+def _asked(switch: Switch) -> outbound.AskedCaller:
+    given = switch.caller_id
+    if isinstance(given, GivenCallerId):
+        return outbound.AskedCaller("given", given.number, given.name, given.privacy)
+    return outbound.AskedCaller(given)
+
+
+def _from(call: Call) -> outbound.From:
+    caller = call.caller
+    withheld = caller.from_ == "anonymous"  # sip/identity.py: what a trusted trunk says of a withheld caller
+    return outbound.From(call.channel.name, caller.trunk, caller.to, caller.from_, caller.from_name, withheld)

@@ -1,0 +1,311 @@
+"""Transfers at the desk: every way to the bridge and from it, in the core's own words."""
+
+from typing import Any
+
+import pytest
+
+from gateway.calls.causes import NORMAL, Cause, Reason, Result
+from gateway.calls.commands import Dial, EndCall, Hangup, Note, Play, SendDigits, Timer
+from gateway.calls.events import (
+    DigitsSent,
+    DtmfReceived,
+    LegAnswered,
+    LegEnded,
+    LegRinging,
+    PlaybackEnded,
+    TimerFired,
+    TransferCancelled,
+)
+from gateway.calls.model import BotParty, LegId, LegParty, MusicParty, Party
+from gateway.calls.outbound import NoWay, TransferReason
+from gateway.calls.states import CallState
+from tests.scripted_call import LEG, Everywhere, ScriptedCall
+
+ANN = "+4915"
+BUSY = Cause(Result.CALLEE, Reason.BUSY)
+
+
+class Desk(ScriptedCall):
+    """A call that the bot transfers."""
+
+    def switches(self, **fields: Any) -> "Desk":
+        self.connected()
+        self.bot_replies({"type": "switch", **({} if "targets" in fields else {"phoneNumber": ANN}), **fields})
+        return self
+
+    @property
+    def dials(self) -> list[Dial]:
+        return [command for command in self.all if isinstance(command, Dial)]
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What the bot is told; exactly one."""
+        (ask,) = [ask for ask in self.asks if ask.event.value == "transfer"]
+        (note,) = [c for c in self.all if isinstance(c, Note) and c.name == "transfer.ended"]
+        assert note.fields == ask.data
+        return dict(ask.data)
+
+    def leg(self, number: int = 0) -> LegId:
+        return self.dials[number].leg_id
+
+    def rings(self, number: int = 0, media: bool = False) -> None:
+        self.happens(LegRinging(self.leg(number), 180, media))
+
+    def answers(self, number: int = 0) -> None:
+        self.happens(LegAnswered(self.leg(number), "PCMU"))
+
+    def fails(self, status: int, cause: Cause = BUSY, number: int = 0, **fields: Any) -> None:
+        self.happens(LegEnded(self.leg(number), cause, status, None, by_peer=True, **fields))
+
+    def leaves(self, number: int = 0, cause: Cause = NORMAL) -> None:
+        self.happens(LegEnded(self.leg(number), cause, 200, None, by_peer=True))
+
+    def released(self, number: int = 0) -> None:
+        self.happens(LegEnded(self.leg(number), NORMAL, 487, None, by_peer=False))
+
+    def customer_leaves(self) -> None:
+        self.happens(LegEnded(LEG, NORMAL, 200, None, by_peer=True))
+
+    def heard(self) -> set[tuple[Party, Party]]:
+        return {(edge.source, edge.sink) for edge in self.edges}
+
+    def bridged(self, **fields: Any) -> "Desk":
+        self.switches(**fields)
+        self.answers()
+        return self
+
+
+CUSTOMER = LegParty(LEG)
+
+
+def test_both_hear_each_other_after_the_answer_and_ringback_before() -> None:
+    desk = Desk().switches(headers={"callReason": "support"}, userToUser="abcd;encoding=hex")
+    (dial,) = desk.dials
+    assert (dial.number, dial.headers, dial.user_to_user) == (ANN, (("callReason", "support"),), ("abcd;encoding=hex",))
+    assert desk.control.call.state is CallState.TRANSFERRING
+    assert desk.heard() == {(MusicParty("tones/ringback"), CUSTOMER)}
+    desk.rings()
+    desk.answers()
+    agent = LegParty(desk.leg())
+    assert desk.heard() == {(agent, CUSTOMER), (CUSTOMER, agent)}
+    assert desk.control.call.state is CallState.TALKING
+    assert Timer.RING not in desk.timers
+
+
+def test_the_agent_hangs_up_and_the_call_ends() -> None:
+    desk = Desk().bridged()
+    desk.leaves()
+    assert (desk.status["status"], desk.status["hangup"], desk.status["reason"]) == ("SUCCESS", False, "completed")
+    assert desk.status["endedBy"] == "agent" and desk.status["talkMs"] == 500
+    assert Hangup(LEG, NORMAL) in desk.commands
+    desk.happens(LegEnded(LEG, NORMAL, 200, None, by_peer=False))
+    assert isinstance(desk.commands[-1], EndCall)
+    assert [ask.event.value for ask in desk.asks] == ["start", "transfer", "hangup"]
+
+
+def test_the_customer_returns_to_the_bot_when_it_wants_so() -> None:
+    desk = Desk().bridged(continueCall=True)
+    desk.leaves()
+    assert desk.status["status"] == "SUCCESS" and desk.control.call.state is CallState.BOT
+    assert desk.heard() == {(BotParty(), CUSTOMER)}
+    desk.bot_replies({"type": "text", "text": "Anything else?"})
+    assert any(isinstance(command, Play) for command in desk.commands)
+
+
+def test_the_customer_hangs_up_while_they_talk() -> None:
+    desk = Desk().bridged()
+    desk.customer_leaves()
+    assert (desk.status["status"], desk.status["hangup"], desk.status["endedBy"]) == ("SUCCESS", True, "customer")
+    assert Hangup(desk.leg(), NORMAL) in desk.commands
+    assert not any(isinstance(command, EndCall) for command in desk.commands)
+    desk.released()
+    assert isinstance(desk.commands[-1], EndCall)
+    assert [ask.event.value for ask in desk.asks] == ["start", "transfer", "hangup"]
+
+
+def test_the_customer_hangs_up_while_it_rings() -> None:
+    desk = Desk().switches()
+    desk.rings()
+    desk.customer_leaves()
+    status = desk.status
+    assert (status["status"], status["hangup"], status["reason"]) == ("FAIL", True, "caller-abandoned")
+    assert Hangup(desk.leg(), NORMAL) in desk.commands
+    desk.released()
+    assert isinstance(desk.commands[-1], EndCall)
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "reason"),
+    [
+        (486, BUSY, "busy"), (600, BUSY, "busy"), (480, BUSY, "no-answer"), (603, BUSY, "declined"),
+        (404, BUSY, "invalid-number"), (488, BUSY, "media-failed"), (503, BUSY, "carrier-error"),
+    ],
+)  # fmt: skip
+def test_a_refusal_and_its_reason(status: int, cause: Cause, reason: str) -> None:
+    desk = Desk().switches(continueCall=True)
+    desk.fails(status, cause)
+    told = desk.status
+    assert (told["status"], told["hangup"], told["reason"], told["sipStatus"]) == ("FAIL", False, reason, status)
+    assert told["attempts"] == [{"target": ANN, "sipStatus": status, "reason": reason}]
+    assert desk.control.call.state is CallState.BOT
+
+
+def test_silence_and_a_broken_transport_are_unreachable() -> None:
+    desk = Desk().switches(continueCall=True)
+    silent = Cause(Result.CARRIER, Reason.NO_RESPONSE)
+    desk.happens(LegEnded(desk.leg(), silent, 408, None, by_peer=False))
+    assert (desk.status["reason"], desk.status["attempts"][0]["sipStatus"]) == ("unreachable", None)
+
+
+def test_a_failure_without_return_ends_with_an_apology() -> None:
+    desk = Desk().switches()
+    desk.fails(486)
+    assert desk.status["status"] == "FAIL"
+    assert isinstance(desk.playing[-1], Play)
+    desk.happens(PlaybackEnded(desk.playing[-1].playback_id, False, 0, 900))
+    assert any(isinstance(command, Hangup) and command.leg_id == LEG for command in desk.commands)
+
+
+def test_nobody_answers_in_time() -> None:
+    desk = Desk().switches(timeout="30", continueCall=True)
+    assert desk.timers[Timer.RING] == 30_000
+    desk.now += 31
+    desk.happens(TimerFired(Timer.RING))
+    assert Hangup(desk.leg(), Cause(Result.CALLEE, Reason.NO_ANSWER)) in desk.commands
+    assert desk.status["reason"] == "no-answer"
+
+
+def test_targets_one_after_the_other() -> None:
+    desk = Desk().switches(targets=[{"phoneNumber": "+1"}, {"phoneNumber": "+2"}, {"phoneNumber": "+3"}])
+    desk.fails(486)
+    desk.fails(503, number=1)
+    assert [dial.number for dial in desk.dials] == ["+1", "+2", "+3"]
+    desk.answers(2)
+    desk.leaves(2)
+    assert (desk.status["number"], desk.status["status"]) == ("+3", "SUCCESS")
+    assert [attempt["reason"] for attempt in desk.status["attempts"]] == ["busy", "carrier-error"]
+
+
+def test_several_at_once_and_the_first_wins() -> None:
+    desk = Desk().switches(targets=[{"phoneNumber": "+1"}, {"phoneNumber": "+2"}], strategy="parallel")
+    assert [dial.number for dial in desk.dials] == ["+1", "+2"]
+    desk.answers(1)
+    assert Hangup(desk.leg(0), NORMAL, elsewhere=True) in desk.commands
+    desk.released(0)
+    assert desk.control.call.state is CallState.TALKING
+    desk.leaves(1)
+    assert desk.status["attempts"] == []
+
+
+def test_a_target_that_policy_forbids_is_not_dialled() -> None:
+    desk = Desk(ways=Everywhere({ANN: NoWay(TransferReason.BLOCKED, "+4915 is not allowed")}))
+    desk.switches(continueCall=True)
+    assert desk.dials == []
+    assert (desk.status["reason"], desk.status["detail"]) == ("blocked", "+4915 is not allowed")
+    assert desk.control.call.state is CallState.BOT
+
+
+def test_digits_briefing_and_acceptance_before_the_bridge() -> None:
+    desk = Desk().switches(postDialDigits="ww12", announce="A call for you", accept=True, continueCall=True)
+    desk.answers()
+    assert SendDigits(desk.leg(), "ww12", 120) in desk.commands
+    agent = LegParty(desk.leg())
+    assert desk.heard() == {(MusicParty("tones/ringback"), CUSTOMER), (BotParty(), agent)}
+    desk.happens(DigitsSent(desk.leg()))
+    briefing = desk.playing[-1]
+    desk.happens(PlaybackEnded(briefing.playback_id, False, 0, 900))
+    prompt = desk.playing[-1]
+    assert prompt is not briefing
+    desk.happens(PlaybackEnded(prompt.playback_id, False, 0, 900))
+    assert desk.timers[Timer.ACCEPT] == 10_000
+    desk.happens(DtmfReceived(desk.leg(), "1"))
+    assert desk.heard() == {(agent, CUSTOMER), (CUSTOMER, agent)}
+
+
+@pytest.mark.parametrize("how", ["wrong digit", "silence", "hangs up"])
+def test_not_accepted(how: str) -> None:
+    desk = Desk().switches(accept=True, continueCall=True)
+    desk.answers()
+    if how == "wrong digit":
+        desk.happens(DtmfReceived(desk.leg(), "2"))
+    elif how == "silence":
+        desk.happens(PlaybackEnded(desk.playing[-1].playback_id, False, 0, 900))
+        desk.happens(TimerFired(Timer.ACCEPT))
+    else:
+        desk.leaves()
+    assert (desk.status["reason"], desk.status["status"]) == ("not-accepted", "FAIL")
+
+
+def test_the_customer_leaves_during_the_briefing_and_the_agent_is_told() -> None:
+    desk = Desk().switches(announce="A call for you")
+    desk.answers()
+    desk.customer_leaves()
+    assert desk.timers[Timer.NOTICE] < 2000
+    assert desk.status["reason"] == "caller-abandoned"
+    desk.happens(TimerFired(Timer.NOTICE))
+    assert Hangup(desk.leg(), NORMAL) in desk.commands
+    desk.released()
+    assert isinstance(desk.commands[-1], EndCall)
+
+
+def test_early_media_are_heard_and_nothing_is_said_to_them() -> None:
+    desk = Desk().switches(ringback="earlyMedia")
+    assert desk.heard() == {(MusicParty("tones/ringback"), CUSTOMER)}
+    desk.rings(media=True)
+    assert desk.heard() == {(LegParty(desk.leg()), CUSTOMER)}
+
+
+def test_a_redirection_is_followed_under_the_policy() -> None:
+    desk = Desk().switches()
+    desk.fails(302, contacts=("sip:+4916@carrier",))
+    assert desk.dials[1].number == "sip:+4916@carrier"
+
+
+def test_a_redirection_that_policy_forbids_ends_it() -> None:
+    desk = Desk(ways=Everywhere({"sip:+900@evil": NoWay(TransferReason.BLOCKED, "no")})).switches(continueCall=True)
+    desk.fails(302, contacts=("sip:+900@evil",))
+    assert desk.status["reason"] == "blocked"
+
+
+def test_max_talk() -> None:
+    desk = Desk().bridged(maxTalkMs=60000, continueCall=True)
+    assert desk.timers[Timer.MAX_TALK] == 60_000
+    desk.happens(TimerFired(Timer.MAX_TALK))
+    assert (desk.status["reason"], desk.status["endedBy"]) == ("max-talk", "gateway")
+    assert Hangup(desk.leg(), NORMAL) in desk.commands
+    assert desk.control.call.state is CallState.BOT
+
+
+def test_a_lost_leg_is_no_hangup() -> None:
+    desk = Desk().bridged(continueCall=True, postSession={"channel": "reception"})
+    desk.leaves(cause=Cause(Result.CARRIER, Reason.MEDIA_TIMEOUT))
+    assert (desk.status["reason"], desk.status["status"]) == ("media-failed", "SUCCESS")
+    assert [ask.event.value for ask in desk.asks] == ["start", "transfer"], "no survey"
+
+
+def test_a_survey_after_the_agent_has_hung_up() -> None:
+    desk = Desk().bridged(postSession={"channel": "reception", "parameters": {"a": 1}})
+    desk.leaves()
+    assert [ask.event.value for ask in desk.asks] == ["start", "transfer", "start"]
+    assert desk.asks[-1].data == {"reason": "postSession", "parameters": {"a": 1}}
+
+
+def test_it_can_be_taken_back_until_the_bridge() -> None:
+    desk = Desk().switches(continueCall=True)
+    desk.happens(TransferCancelled())
+    assert desk.status["reason"] == "cancelled"
+    assert Hangup(desk.leg(), NORMAL) in desk.commands
+
+
+def test_keys_go_to_those_who_hear_the_one_who_presses() -> None:
+    desk = Desk().bridged()
+    desk.happens(DtmfReceived(LEG, "5"))
+    assert desk.commands == [SendDigits(desk.leg(), "5", 160)]
+    desk.happens(DtmfReceived(desk.leg(), "6"))
+    assert desk.commands == [SendDigits(LEG, "6", 160)]
+
+
+def test_a_parked_bot_hears_no_key() -> None:
+    desk = Desk().switches()
+    desk.happens(DtmfReceived(LEG, "5"))
+    assert desk.commands == []
