@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from gateway.api.control import NotNow, Reloaded, TrunkStatus
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.errors import BotError, BotErrorKind
-from gateway.calls.events import HangupRequested, RepliesPushed
-from gateway.calls.fitting import misfit
+from gateway.calls.events import HangupRequested, RepliesPushed, TransferCancelled, TransferRequested
+from gateway.calls.fitting import misfit, parked_out
 from gateway.calls.model import Call, CallId
 from gateway.calls.replies import BotResponse
+from gateway.calls.states import CallState
+from gateway.calls.switch import Switch
 from gateway.dialplan.routing import Decision, inbound
 from gateway.dialplan.schema import Dialplan
 from gateway.engine.engine import Engine
@@ -49,12 +51,26 @@ class Node:
     async def push_replies(self, call_id: str, response: BotResponse) -> None:
         """Carry out replies that nobody asked for, after what is under way. Raises BotError or NotNow."""
         live = self._engine.live.calls.get(CallId(call_id))
-        if live is None or live.ending:
+        if live is None or live.ending or parked_out(response, live.call):
             raise NotNow
         problem = misfit(response, live.call, self._engine.running.policies)
         if problem is not None:
             raise BotError(BotErrorKind.REFUSED, problem)
         live.post(RepliesPushed(response))
+
+    def transfer(self, call_id: str, switch: Switch) -> None:
+        """Hand the customer to people. Raises NotNow."""
+        live = self._engine.live.calls.get(CallId(call_id))
+        if live is None or live.ending or live.call.state is not CallState.BOT:
+            raise NotNow
+        live.post(TransferRequested(switch))
+
+    def cancel_transfer(self, call_id: str) -> None:
+        """Take a transfer back that is not bridged. Raises NotNow."""
+        live = self._engine.live.calls.get(CallId(call_id))
+        if live is None or live.ending or live.call.state is not CallState.TRANSFERRING:
+            raise NotNow
+        live.post(TransferCancelled())
 
     def trunks(self) -> Sequence[TrunkStatus]:
         """The trunks of the running plan."""

@@ -37,7 +37,7 @@ class GatewayProcess:
     def __init__(
         self, plan: str, folder: Path, settings: Mapping[str, str] | None = None, env: Mapping[str, str] | None = None
     ) -> None:
-        self._plan, self._folder, self._settings, self.env = plan, folder, settings or {}, env or {}
+        self._plan, self.folder, self._settings, self.env = plan, folder, settings or {}, env or {}
         self.log: list[Line] = []
         """The log since the last `forget`."""
         self.noise: list[str] = []
@@ -53,12 +53,12 @@ class GatewayProcess:
 
     async def start(self) -> None:
         """Start, and wait for the ready line."""
-        plan = self._folder / "plan.yaml"
+        plan = self.folder / "plan.yaml"
         plan.write_text(self._plan)
-        (self._folder / "switchhook.yaml").write_text("{}\n")
+        (self.folder / "switchhook.yaml").write_text("{}\n")
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "serve", "--log", "json", "--dialplans", str(plan)),
-            cwd=self._folder,
+            cwd=self.folder,
             env=self._environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -81,7 +81,7 @@ class GatewayProcess:
             "sip.tcp_port": "0",
             "api.bind": "127.0.0.1:0",
             "media.folder": str(ROOT / "media"),
-            "cache": str(self._folder / "cache"),
+            "cache": str(self.folder / "cache"),
             "limits.cps": "1000",  # tests call as fast as they can, on machines that are
             "limits.lag_ms": "60000",  # busy with other things too
             **self._settings,

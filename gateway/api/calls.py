@@ -9,13 +9,14 @@ from gateway.api.event_types import types_of
 from gateway.api.models import CallDetail, CallOut, Calls, CallsQuery, Events, EventsQuery, HangUpQuery
 from gateway.api.operations import Answer, Asked, Operation
 from gateway.api.problems import ApiProblem, Code
-from gateway.api.reading import read_query, read_replies, refused
+from gateway.api.reading import read_query, read_replies, read_switch, refused
 from gateway.api.views import allowed, call_detail, call_out, events_page, over_detail
 from gateway.calls.causes import NORMAL, Cause, EndedBy, Reason, Result
 from gateway.calls.errors import BotError
 from gateway.calls.model import Call
 from gateway.calls.replies import BotResponse
 from gateway.calls.states import CallState
+from gateway.calls.switch import Switch
 from gateway.engine.ports import History, Recorded
 
 _TIMELINE: Final = 500
@@ -110,6 +111,25 @@ class CallsApi:
             raise _illegal(call) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
 
+    async def transfer(self, asked: Asked) -> Answer:
+        """POST /v1/calls/{id}/transfer"""
+        call = await self._commandable(asked)
+        switch = read_switch(asked.body)
+        try:
+            self._control.transfer(call.id, switch)
+        except NotNow:
+            raise _illegal(call) from None
+        return Answer(HTTPStatus.ACCEPTED, call_out(call))
+
+    async def cancel_transfer(self, asked: Asked) -> Answer:
+        """DELETE /v1/calls/{id}/transfer"""
+        call = await self._commandable(asked)
+        try:
+            self._control.cancel_transfer(call.id)
+        except NotNow:
+            raise _illegal(call) from None
+        return Answer(HTTPStatus.ACCEPTED, call_out(call))
+
     async def _commandable(self, asked: Asked) -> Call:
         """The live call in the path. Raises 409 for one that is over, 404 for one that is not there for this key."""
         call = self._live(asked.caller, asked.call_id)
@@ -154,6 +174,21 @@ class CallsApi:
                 problems=(Code.MALFORMED_JSON, Code.NOT_FOUND, Code.ILLEGAL_STATE, Code.TOO_LARGE, Code.INVALID),
             ),
             Operation(
+                method="POST", path="/v1/calls/{id}/transfer", name="transfer", tag="Calls",
+                scope=Scope.CALLS_CONTROL, summary="Hand the customer to a person", handler=self.transfer, body=Switch,
+                answer=CallOut, status=HTTPStatus.ACCEPTED,
+                about="The same object as a bot's `switch` reply. What follows is in the events: `transfer.started`, "
+                "`transfer.ringing`, `transfer.answered`, `transfer.bridged`, and exactly one `transfer.ended`.",
+                problems=(Code.MALFORMED_JSON, Code.NOT_FOUND, Code.ILLEGAL_STATE, Code.TOO_LARGE, Code.INVALID),
+            ),
+            Operation(
+                method="DELETE", path="/v1/calls/{id}/transfer", name="cancelTransfer", tag="Calls",
+                scope=Scope.CALLS_CONTROL, summary="Take a transfer back", handler=self.cancel_transfer,
+                answer=CallOut, status=HTTPStatus.ACCEPTED,
+                about="Until somebody is bridged. Nothing is left ringing; the customer goes on as after a failure.",
+                problems=(Code.NOT_FOUND, Code.ILLEGAL_STATE, Code.STORE_UNAVAILABLE),
+            ),
+            Operation(
                 method="GET", path="/v1/calls/{id}/events", name="listCallEvents", tag="Calls",
                 scope=Scope.CALLS_READ, summary="What happened in a call", handler=self.events, query=EventsQuery,
                 answer=Events, about="The oldest first; also of calls that are over.",
@@ -168,5 +203,8 @@ def _not_found() -> ApiProblem:
 
 def _illegal(call: Call | None) -> ApiProblem:
     state, words = (CallState.ENDED, []) if call is None else (call.state, allowed(call))
-    detail = "the call is over" if state is CallState.ENDED else f"the call is in state {state.value} and ending"
+    if state is CallState.ENDED:
+        detail = "the call is over"
+    else:
+        detail = f"the call is in state {state.value}" + ("" if words else " and ending")
     return ApiProblem(Code.ILLEGAL_STATE, detail, {"state": state.value, "consultState": "none", "allowed": [*words]})

@@ -12,6 +12,7 @@ from typing import Protocol
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.model import Call
 from gateway.calls.replies import BotResponse
+from gateway.calls.switch import Switch
 from gateway.dialplan.routing import Decision
 from gateway.engine.trunks import UNASKED, TrunkHealth
 
@@ -59,6 +60,13 @@ class Control(Protocol):
         Raises BotError (`refused`) when they do not fit this call, as for an answer of the bot; NotNow when the call
         takes none at all (it is ending, or over).
         """
+
+    def transfer(self, call_id: str, switch: Switch) -> None:
+        """Hand the customer to people; returns before anybody is called. Raises NotNow when the customer is not with
+        the bot."""
+
+    def cancel_transfer(self, call_id: str) -> None:
+        """Take a transfer back; nothing is left ringing. Raises NotNow when there is none, or it is bridged."""
 
     def trunks(self) -> Sequence[TrunkStatus]:
         """The trunks of the running plan, in its order."""

@@ -11,6 +11,9 @@ from gateway.calls.causes import Reason, Result
 from gateway.calls.model import Direction, PeerHold, Room, SupervisorMode
 from gateway.calls.states import CallState, LegState
 
+CommandWord: TypeAlias = Literal["transfer", "cancel-transfer", "hangup"]
+"""What a call can be told (control-api.md); of those words that are built."""
+
 # ── Calls ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -89,7 +92,7 @@ class CallOut(Out):
     direction: Direction
     state: CallState
     consult_state: Literal["none"]
-    allowed: list[Literal["hangup"]]
+    allowed: list[CommandWord]
     from_: str | None = Field(alias="from")
     from_name: str | None
     to: str | None

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from gateway.api.problems import ApiProblem, Code, invalid
 from gateway.calls.errors import BotError, BotErrorKind
 from gateway.calls.replies import BotResponse, parse_response
+from gateway.calls.switch import Switch, parse_switch
 from gateway.dialplan.problems import did_you_mean, show
 
 M = TypeVar("M", bound=BaseModel)
@@ -66,6 +67,14 @@ def read_replies(body: bytes) -> BotResponse:
     """Replies, as a bot's answer to a webhook is read, with the same words for what is wrong."""
     try:
         return parse_response(body)
+    except BotError as error:
+        raise refused(error) from None
+
+
+def read_switch(body: bytes) -> Switch:
+    """A switch object, as a bot's reply is read, with the same words for what is wrong."""
+    try:
+        return parse_switch(body)
     except BotError as error:
         raise refused(error) from None
 

@@ -1,7 +1,6 @@
 """The core's calls, events, CDRs and trunks in the API's words: pure functions, used by the endpoints."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from gateway.api.control import TrunkStatus
 from gateway.api.models import (
@@ -9,6 +8,7 @@ from gateway.api.models import (
     CallOut,
     CauseOut,
     CdrOut,
+    CommandWord,
     EdgeOut,
     EventOut,
     Events,
@@ -38,9 +38,15 @@ from gateway.engine.ports import Recorded
 _GONE = frozenset({LegState.ENDING, LegState.ENDED})
 
 
-def allowed(call: Call) -> list[Literal["hangup"]]:
+def allowed(call: Call) -> list[CommandWord]:
     """The command words that this call takes now; of those that are built."""
-    return [] if call.state is CallState.ENDED or call.customer.state in _GONE else ["hangup"]
+    if call.state is CallState.ENDED or call.customer.state in _GONE:
+        return []
+    words: dict[CallState, list[CommandWord]] = {
+        CallState.BOT: ["transfer"],
+        CallState.TRANSFERRING: ["cancel-transfer"],
+    }
+    return [*words.get(call.state, []), "hangup"]
 
 
 # ── A live call ─────────────────────────────────────────────────────────────────────────────────────

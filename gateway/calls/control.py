@@ -1,11 +1,10 @@
 """One call's control: `handle(event, now)` takes what happened and says what to do; called by the engine."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.calls.causes import (
-    BOT_FAILED,
     BOT_REDIRECTED,
     NORMAL,
     TRANSFER_FAILED,
@@ -30,8 +29,8 @@ from gateway.calls.commands import (
     StopTimer,
     Timer,
 )
-from gateway.calls.conversation import Conversation, Tell
-from gateway.calls.errors import BotErrorKind
+from gateway.calls.conversation import Tell
+from gateway.calls.desk import Desk, start
 from gateway.calls.events import (
     BotFailed,
     BotReplied,
@@ -52,25 +51,19 @@ from gateway.calls.events import (
     TransferCancelled,
     TransferRequested,
 )
-from gateway.calls.fitting import misfit
 from gateway.calls.hearing import hearing
 from gateway.calls.model import (
     AnswerMode,
-    Call,
-    ChannelPolicy,
-    Edge,
-    JsonObject,
     LegId,
     LegParty,
     PeerHold,
     Ringback,
     Spoken,
 )
-from gateway.calls.outbound import Outbound, TransferReason
+from gateway.calls.outbound import TransferReason
 from gateway.calls.outcome import Outcome
 from gateway.calls.replies import (
     AnswerReply,
-    BotResponse,
     Handoff,
     HangupReply,
     RedirectReply,
@@ -90,7 +83,7 @@ from gateway.calls.states import (
 )
 from gateway.calls.switch import OnFailHandoff, Switch
 from gateway.calls.transfer import Transfer
-from gateway.calls.turns import Decisive, Step, Turns
+from gateway.calls.turns import Decisive
 from gateway.calls.view import farewell
 
 RELAYED_MS = 160
@@ -100,30 +93,8 @@ BOT_DECIDES_MS = 10_000
 
 
 @dataclass(slots=True)
-class CallControl:
+class CallControl(Desk):
     """The call's state machine. No I/O, no clock, no randomness: the same events give the same commands."""
-
-    call: Call
-    channels: Mapping[str, ChannelPolicy]
-    outbound: Outbound
-    new_id: Callable[[str], str]
-    """Gives a fresh id with this prefix, such as `leg`."""
-    conversation: Conversation = field(init=False)
-    turns: Turns = field(init=False)
-    transfer: Transfer | None = None
-    """The one that is under way."""
-    _timers: set[Timer] = field(default_factory=set)
-    _edges: frozenset[Edge] = frozenset()
-    _ending: tuple[Cause, EndedBy] | None = None
-    _parting: tuple[Cause, EndedBy] = (NORMAL, EndedBy.BOT)
-    _now: float = 0.0
-    """When what is being handled happened."""
-    _gone: tuple[LegEnded, float] | None = None
-    """How and when the customer's leg ended, while others are still being released."""
-
-    def __post_init__(self) -> None:
-        self.conversation = Conversation(self.call)
-        self.turns = Turns(self.call.customer.id, self.call.channel.voice)
 
     # ── The one entry ───────────────────────────────────────────────────────────────────────────────
 
@@ -185,60 +156,6 @@ class CallControl:
             case _:
                 assert_never(event)
 
-    def _is_news(self, command: Command) -> bool:
-        """Keeps the account of running timers; a timer that does not run needs no stop."""
-        match command:
-            case StartTimer():
-                self._timers.add(command.timer)
-            case StopTimer():
-                if command.timer not in self._timers:
-                    return False
-                self._timers.discard(command.timer)
-            case _:
-                pass
-        return True
-
-    def _keep_time(self) -> list[Command]:
-        """The two timers that follow from whose turn it is: the bot's (filler) and the customer's (no-input)."""
-        if self._ending or self.call.state is CallState.ENDED:
-            return []
-        turns, thinking = self.turns, self.conversation.pending is not None
-        filler = turns.silent and thinking and self.call.channel.filler is not None
-        input_ = turns.awaits_digits or (turns.silent and not thinking)
-        wanted = {
-            Timer.FILLER: (filler, self.call.channel.filler_after_ms),
-            Timer.NO_INPUT: (input_ and turns.no_input_ms > 0 and not turns.held, turns.no_input_ms),
-        }
-        commands: list[Command] = []
-        for timer, (run, after_ms) in wanted.items():
-            if run != (timer in self._timers):
-                commands.append(StartTimer(timer, after_ms) if run else StopTimer(timer))
-        return commands
-
-    def _carry_out(self, steps: list[Step]) -> list[Command]:
-        commands: list[Command] = []
-        for step in steps:
-            match step:
-                case Tell():
-                    commands += self.conversation.tell(step)
-                case (
-                    Tag() | Handoff() | HangupReply() | AnswerReply() | RingingReply() | RejectReply() | RedirectReply()
-                    | Switch()
-                ):  # fmt: skip
-                    commands += self._decide(step)
-                case _:
-                    commands.append(step)
-        return commands
-
-    def _go_on(self) -> list[Command]:
-        """Carry out what can be carried out; then, if it is the customer's turn, what was typed ahead."""
-        commands: list[Command] = []
-        while self.turns.ready and not self._ending:
-            commands += self._carry_out(self.turns.step())
-        if self.turns.silent and self.conversation.pending is None and not self._ending:
-            commands += self._carry_out(self.turns.untaken())
-        return commands
-
     # ── The customer's leg ──────────────────────────────────────────────────────────────────────────
 
     def _offered(self) -> list[Command]:
@@ -275,7 +192,7 @@ class CallControl:
         self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.CONNECTED)
         self.call.answered_at = now
         self.turns.connected = True
-        return self.conversation.tell(_start(self.call.direction.value, {})) + self._go_on()
+        return self.conversation.tell(start(self.call.direction.value, {})) + self._go_on()
 
     def _hold_changed(self, leg_id: LegId, hold: PeerHold) -> list[Command]:
         """RFC 3264 §8.4: while the peer holds us its customer cannot answer, so nobody's time runs."""
@@ -325,59 +242,6 @@ class CallControl:
         end = EndCall(call.id, cause, by, event.sip_status, event.q850, duration_ms)
         return [*self._stop_all(), *self.conversation.farewell(farewell(end)), end]
 
-    def _stop_all(self, but: Timer | None = None) -> list[Command]:
-        stopped = (StopTimer(timer) for timer in sorted(self._timers) if timer is not but)
-        return [*self._carry_out(self.turns.stop()), *stopped]
-
-    # ── The bot ─────────────────────────────────────────────────────────────────────────────────────
-
-    def _bot_replied(self, event: BotReplied) -> list[Command]:
-        pending = self.conversation.pending
-        if pending is None or pending.seq != event.seq:
-            return []
-        problem = misfit(event.response, self.call, self.channels)
-        if problem:
-            return self._bot_failed(event.seq, BotErrorKind.REFUSED, problem)
-        self.conversation.replied(event.seq)
-        return self._take(event.response) + self.conversation.proceed()
-
-    def _take(self, response: BotResponse) -> list[Command]:
-        if response.config:
-            self.turns.configure(response.config)
-        self.turns.take(response.replies)
-        return self._go_on()
-
-    def _pushed(self, response: BotResponse) -> list[Command]:
-        problem = misfit(response, self.call, self.channels)
-        if problem:  # the call has changed since they were looked at
-            return [Note("replies.late", {"detail": problem})]
-        return self._take(response)
-
-    def _bot_failed(self, seq: int, kind: BotErrorKind, detail: str) -> list[Command]:
-        asked = self.conversation.failed(seq)
-        if asked is None:
-            return []
-        failed = Note("bot.failed", {"event": asked.event.value, "kind": kind.value, "detail": detail})
-        commands: list[Command] = [failed]
-        if self.conversation.failures < self.call.channel.fallback_after:
-            if self.turns.connected and not self.turns.playing:
-                commands.append(self.turns.say(Spoken(prompt="one-moment")))
-            return commands + self.conversation.again(asked)
-        if not self.turns.connected:
-            # It cannot be asked whether to answer: answer, so that the caller hears the fallback and not ringing
-            # without end. The failures count on: `start` failing once is then enough.
-            return commands + self._answer()
-        return commands + self._fall_back()
-
-    def _fall_back(self) -> list[Command]:
-        """Never dead air, never a silent drop: what plays is played out, then the apology, then a normal hangup."""
-        self._parting = (BOT_FAILED, EndedBy.GATEWAY)
-        commands = [*self._carry_out(self.turns.drop()), *self.conversation.give_up()]
-        commands.append(Note("fallback.started", {"channel": self.call.channel.name}))
-        commands.append(self.turns.say(self.call.channel.fallback))
-        self.turns.take((HangupReply(type="hangup"),))
-        return commands
-
     def _decide(self, reply: Decisive) -> list[Command]:
         leg = self.call.customer
         match reply:
@@ -405,13 +269,6 @@ class CallControl:
                 return self._begin_transfer(reply, by_bot=True)
             case _:
                 assert_never(reply)
-
-    def _hand_off(self, channel: str, reason: str, parameters: JsonObject) -> list[Command]:
-        before, self.call.channel = self.call.channel, self.channels[channel]
-        self.turns.reset(self.call.channel.voice)
-        note = Note("call.handed_off", {"channel_before": before.name, "channel": channel})
-        commands = [note, *self.conversation.hand_over()]
-        return commands + self.conversation.tell(_start(reason, parameters))
 
     # ── People ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -524,7 +381,3 @@ class CallControl:
                 return self._release_others()
             case _:
                 assert_never(timer)
-
-
-def _start(reason: str, parameters: JsonObject) -> Tell:
-    return Tell(BotEventName.START, {"reason": reason, "parameters": parameters})

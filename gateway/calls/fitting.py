@@ -5,8 +5,17 @@ from collections.abc import Collection
 from difflib import get_close_matches
 
 from gateway.calls.model import Call, JsonObject
-from gateway.calls.replies import BEFORE_ANSWER, MAX_DATA, AnswerReply, BotResponse, Handoff, Tag
-from gateway.calls.states import LegState
+from gateway.calls.replies import BEFORE_ANSWER, MAX_DATA, AnswerReply, BotResponse, Handoff, HangupReply, Tag
+from gateway.calls.states import CallState, LegState
+
+WHILE_PARKED = (Tag, HangupReply)
+"""What may be said of a call whose customer is with people."""
+
+
+def parked_out(response: BotResponse, call: Call) -> bool:
+    """Whether this must not be said now, as the bot is parked (transfer.md, "How long a transfer lasts")."""
+    parked = call.state in (CallState.TRANSFERRING, CallState.TALKING)
+    return parked and not all(isinstance(reply, WHILE_PARKED) for reply in response.replies)
 
 
 def misfit(response: BotResponse, call: Call, channels: Collection[str]) -> str | None:

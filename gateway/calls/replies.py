@@ -18,9 +18,10 @@ from gateway.calls.fields import MAX_BODY as MAX_BODY
 from gateway.calls.fields import MAX_DATA as MAX_DATA
 from gateway.calls.fields import Data, Headers, Model
 from gateway.calls.refusals import refusal
+from gateway.calls.switch import Switch, fields_at, not_yet
 
 MAX_REPLIES = 32
-NOT_YET: Final = ("switch", "queue", "voicemail", "record")
+NOT_YET: Final = ("queue", "voicemail", "record")
 """Reply types of the protocol that are refused by name until they are built."""
 _TERMINAL: Final = ("switch", "queue", "handoff", "hangup")
 _Language: TypeAlias = Annotated[str, Field(min_length=2, max_length=35, pattern=shapes.LANGUAGE)]
@@ -194,12 +195,12 @@ class _NotYet(BaseModel):
     """A reply of the protocol that is not built yet: parsed so that it can be refused by its name."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    type: Literal["switch", "queue", "voicemail", "record"]
+    type: Literal["queue", "voicemail", "record"]
 
 
 Reply: TypeAlias = (
     Text | Audio | Pause | Dtmf | SendDtmf | Tag | Handoff | HangupReply
-    | AnswerReply | RingingReply | RejectReply | RedirectReply
+    | AnswerReply | RingingReply | RejectReply | RedirectReply | Switch
 )  # fmt: skip
 BEFORE_ANSWER: Final = (AnswerReply, RingingReply, RejectReply, RedirectReply)
 
@@ -250,6 +251,8 @@ def _checked(raw: _Raw) -> BotResponse:
     for i, reply in enumerate(raw.replies):
         if isinstance(reply, _NotYet):
             raise BotError(BotErrorKind.REFUSED, f"replies[{i}]: {reply.type} is not available yet")
+        if isinstance(reply, Switch) and (why := not_yet(reply)):
+            raise BotError(BotErrorKind.REFUSED, f"replies[{i}].{why}")
         if reply.type in _TERMINAL and i + 1 < len(raw.replies):
             raise BotError(
                 BotErrorKind.REFUSED, f"replies[{i + 1}]: nothing may follow {reply.type}, which ends the list"
@@ -265,6 +268,8 @@ def _siblings(loc: tuple[int | str, ...]) -> list[str]:
             model: type[BaseModel] = BotResponse
         case (*_, "BargeIn"):
             model = BargeIn
+        case ("replies", int(), "switch", *deeper):
+            return fields_at((*deeper, loc[-1]))
         case ("replies", int(), str(kind)):
             model = _BY_TYPE[kind]
         case ("config", "tts"):

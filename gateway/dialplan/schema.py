@@ -333,6 +333,10 @@ class Route(Target):
 # ── the whole plan ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+_ALWAYS = ("tones/ringback", "prompts/accept", "prompts/apology", "prompts/caller-left", "prompts/one-moment")
+"""Sounds that the gateway makes of its own accord."""
+
+
 class Dialplan(Model):
     """A whole plan: all files of a folder, merged. Names are unique; routes stand in the order of the files."""
 
@@ -363,7 +367,7 @@ class Dialplan(Model):
 
     def sounds(self) -> dict[str, Place | None]:
         """The files of media/ that the plan needs, without ending (`prompts/closed`, `hold/calm`), and who says so."""
-        found: dict[str, Place | None] = {}
+        found: dict[str, Place | None] = dict.fromkeys(_ALWAYS)
         for name, channel in self.channels.items():
             for key, spoken in (("filler", channel.filler), ("fallback", channel.fallback)):
                 if spoken is not None and spoken.prompt is not None:

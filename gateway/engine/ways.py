@@ -6,7 +6,7 @@ from gateway.calls.commands import ShownCaller
 from gateway.calls.model import Call, CallId
 from gateway.calls.outbound import Callee, NoWay, TransferReason, Way
 from gateway.calls.switch import GivenCallerId, Switch
-from gateway.dialplan import outbound
+from gateway.dialplan import outbound, shown
 from gateway.dialplan.schema import Dialplan
 from gateway.engine.dialling import Dialling
 from gateway.engine.limits import Admission
@@ -34,8 +34,8 @@ class Ways:
         full = self._admission.admit_out(way.trunk, now)
         if full is not None:
             return NoWay(TransferReason.UNREACHABLE, full.why)
-        shown = ShownCaller(way.caller_number, way.caller_name, way.withheld)
-        return Way(way.trunk, way.number, way.uri, way.shown, shown, way.diverting)
+        caller = ShownCaller(way.caller_number, way.caller_name, way.withheld)
+        return Way(way.trunk, way.number, way.uri, way.shown, caller, way.diverting)
 
     def over(self, call_id: CallId) -> None:
         """The call has ended: what was dialled for it is forgotten."""
@@ -53,14 +53,14 @@ def _wanted(switch: Switch, callee: Callee) -> outbound.Wanted:
     )
 
 
-def _asked(switch: Switch) -> outbound.AskedCaller:
+def _asked(switch: Switch) -> shown.AskedCaller:
     given = switch.caller_id
     if isinstance(given, GivenCallerId):
-        return outbound.AskedCaller("given", given.number, given.name, given.privacy)
-    return outbound.AskedCaller(given)
+        return shown.AskedCaller("given", given.number, given.name, given.privacy)
+    return shown.AskedCaller(given)
 
 
-def _from(call: Call) -> outbound.From:
+def _from(call: Call) -> shown.From:
     caller = call.caller
     withheld = caller.from_ == "anonymous"  # sip/identity.py: what a trusted trunk says of a withheld caller
-    return outbound.From(call.channel.name, caller.trunk, caller.to, caller.from_, caller.from_name, withheld)
+    return shown.From(call.channel.name, caller.trunk, caller.to, caller.from_, caller.from_name, withheld)

@@ -11,6 +11,7 @@ from gateway.calls.errors import BotError
 from gateway.calls.model import Call, Caller, CallId, ChannelPolicy, Leg, LegId, Role
 from gateway.calls.replies import BotResponse
 from gateway.calls.states import CallState, LegState
+from gateway.calls.switch import Switch
 from gateway.dialplan.parse import load_text
 from gateway.dialplan.routing import Decision, inbound
 from gateway.engine.trunks import Registration, TrunkHealth, TrunkState
@@ -50,6 +51,8 @@ class MemoryControl:
     """What the dialplan's file says now; `reload` reads it."""
     hung_up: list[tuple[str, Cause, EndedBy]] = field(default_factory=list)
     pushed: list[tuple[str, BotResponse]] = field(default_factory=list)
+    transfers: list[tuple[str, Switch | None]] = field(default_factory=list)
+    """Those that were asked for; None takes one back."""
     refusal: BotError | NotNow | None = None
     """What `push_replies` raises."""
     takes_s: float = 0.0
@@ -81,6 +84,16 @@ class MemoryControl:
         if self.refusal is not None:
             raise self.refusal
         self.pushed.append((call_id, response))
+
+    def transfer(self, call_id: str, switch: Switch) -> None:
+        if self.calls[call_id].state is not CallState.BOT:
+            raise NotNow
+        self.transfers.append((call_id, switch))
+
+    def cancel_transfer(self, call_id: str) -> None:
+        if self.calls[call_id].state is not CallState.TRANSFERRING:
+            raise NotNow
+        self.transfers.append((call_id, None))
 
     def trunks(self) -> Sequence[TrunkStatus]:
         return [
