@@ -47,6 +47,16 @@ def normalise(user: str, region: str | None = None) -> str | None:
     return _e164("+" + (digits[2:] if digits.startswith("00") else digits), None)
 
 
+def dialled(text: str, region: str | None = None) -> str | None:
+    """The E.164 form of a number that somebody asks us to call, with or without its + (transfer.md): digits that are a
+    number of some country are that one, whatever the trunk's `region`; only others are read as the region's own."""
+    if not text.startswith(("+", "0")):
+        number = normalise(f"+{text}")
+        if number is not None and phonenumbers.is_valid_number(phonenumbers.parse(number)):
+            return number
+    return normalise(text, region)
+
+
 def _e164(digits: str, region: str | None) -> str | None:
     try:
         number = phonenumbers.parse(digits, region)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from gateway.dialplan.destinations import Verdict, denied_by, on_host, on_number, on_user
-from gateway.dialplan.numbers import as_dialled_in, is_extension, mask, normalise, without_marks
+from gateway.dialplan.numbers import as_dialled_in, dialled, is_extension, mask, normalise, without_marks
 from gateway.dialplan.problems import did_you_mean
 from gateway.dialplan.schema import Dialplan, Trunk
 from gateway.dialplan.shown import AskedCaller, From, Shown, diverting, shown_caller
@@ -254,7 +254,7 @@ def _number(plan: Dialplan, trunk: str, key: str, text: str, steps: list[str]) -
             raise _Refused("invalid-request", f"{key}: {why}")
         steps.append(f"{asked}: allowed, an extension, and the trunk says extensions: true")
         return _Target(trunk, asked, number=_write(plan, trunk, key, asked, steps))
-    number = normalise(asked, plan.trunks[trunk].region)
+    number = dialled(asked, plan.trunks[trunk].region)
     if number is None:
         raise _Refused("invalid-request", f"{key}: is not a phone number; {_E164_LIKE}")
     verdict = on_number(plan.destinations, number)

@@ -367,7 +367,7 @@ class Dialplan(Model):
 
     def sounds(self) -> dict[str, Place | None]:
         """The files of media/ that the plan needs, without ending (`prompts/closed`, `hold/calm`), and who says so."""
-        found: dict[str, Place | None] = dict.fromkeys(_ALWAYS)
+        found: dict[str, Place | None] = {}
         for name, channel in self.channels.items():
             for key, spoken in (("filler", channel.filler), ("fallback", channel.fallback)):
                 if spoken is not None and spoken.prompt is not None:
@@ -377,4 +377,4 @@ class Dialplan(Model):
             for below, target in (((), route), (("otherwise",), route.otherwise)):
                 if target is not None and target.prompt is not None:
                     found.setdefault(f"prompts/{target.prompt}", self.where("routes", index, *below, "prompt"))
-        return found
+        return found | {name: None for name in _ALWAYS if name not in found}

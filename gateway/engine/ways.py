@@ -27,7 +27,8 @@ class Ways:
             return NoWay(TransferReason(way.reason), way.detail)
         refused = outbound.refused_header(plan.trunks[way.trunk], callee.headers)
         if refused is not None:
-            return NoWay(TransferReason.INVALID_REQUEST, refused)
+            detail = f"headers: trunk {way.trunk} lets no bot set {refused}; name it in headers.from_bot"
+            return NoWay(TransferReason.INVALID_REQUEST, detail)
         over = self._dialling.may(call.id, now)
         if over is not None:
             return NoWay(TransferReason(over.reason), over.detail)

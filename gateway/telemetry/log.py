@@ -14,9 +14,11 @@ from gateway.dialplan.numbers import mask as mask_number
 
 Logger = structlog.typing.FilteringBoundLogger
 
-_NUMBERS: Final = frozenset({"from", "to", "number", "diversion", "source_user"})
-_KEYS: Final = frozenset({"digit", "digits"})
-_TEXTS: Final = frozenset({"text", "ssml", "say", "fromName", "from_name"})
+_NUMBERS: Final = frozenset({
+    "from", "to", "number", "diversion", "source_user", "phoneNumber", "sipUri", "target", "targets",
+})  # fmt: skip
+_KEYS: Final = frozenset({"digit", "digits", "postDialDigits"})
+_TEXTS: Final = frozenset({"text", "ssml", "say", "fromName", "from_name", "announce", "note", "userToUser"})
 
 
 def get_logger(name: str) -> Logger:

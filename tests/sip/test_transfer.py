@@ -21,14 +21,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 BOT_PORT = free_port("127.0.0.1", socket.SOCK_STREAM)
 PEOPLE = "127.0.0.4"
 PORT = free_port(PEOPLE)
-SURVEY_PORT = BOT_PORT
 PLAN = f"""
 trunks:
   carrier: {{host: 127.0.0.2, allow: [127.0.0.2/32]}}
   people: {{host: "{PEOPLE}:{PORT}", allow: ["{PEOPLE}/32"], region: US}}
 channels:
   reception: {{bot: {{type: webhook, url: "http://127.0.0.1:{BOT_PORT}/bot"}}, trunk: people}}
-  survey: {{bot: {{type: webhook, url: "http://127.0.0.1:{BOT_PORT}/survey"}}}}
+  survey: {{bot: {{type: webhook, url: "http://127.0.0.1:{BOT_PORT}/bot?survey"}}}}
 routes: [{{to: "*", channel: reception}}]
 destinations: {{allow: ["+1612"], deny: ["+1612900"]}}
 """
@@ -81,6 +80,7 @@ async def test_the_caller_talks_to_a_person_who_hangs_up(bot: BotServer, custome
     assert told["endedBy"] == "agent" and 500 < told["talkMs"] < 5000
     await customer.is_hung_up()
     assert (await customer.end())["ended_by"] == "agent"
+    await bot.received("hangup")
     assert bot.events == ["start", "transfer", "hangup"]
 
 
@@ -159,7 +159,7 @@ async def test_a_number_outside_the_policy_is_not_dialled(bot: BotServer, custom
     bot.on("transfer", nothing())
     await customer.calls("+12125550100")
     told = await status(bot)
-    assert (told["reason"], told["status"]) == ("blocked", "FAIL") and "16129001234" in told["detail"]
+    assert (told["reason"], told["status"]) == ("blocked", "FAIL") and "destinations.deny" in told["detail"]
     assert agent.invites == []
     await customer.hangs_up()
 
@@ -172,7 +172,7 @@ async def test_a_survey_after_the_agent(bot: BotServer, customer: Caller, agent:
     await hear_each_other(customer, agent)
     await agent.hangs_up()
     _, survey = await bot.received("start", 2)
-    assert survey.path == "/survey"
+    assert survey.event["call"]["channel"] == "survey"
     assert survey.event["data"] == {"reason": "postSession", "parameters": {"ticket": "7"}}
     await customer.hangs_up()
 

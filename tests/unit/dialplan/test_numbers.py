@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialplan.numbers import check_pattern, mask, matches, normalise
+from gateway.dialplan.numbers import check_pattern, dialled, mask, matches, normalise
 
 digits = st.text("0123456789", min_size=1, max_size=15)
 
@@ -123,3 +123,17 @@ def test_a_masked_number(number: str, shown: str) -> None:
 def test_masking_hides_three_characters_or_more(number: str) -> None:
     if not re.fullmatch("[0-9]{1,4}", number):
         assert len(mask(number).replace("•••", "", 1)) <= max(len(number) - 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "number"),
+    [
+        ("16123456789", "DE", "+16123456789"),
+        ("16123456789", None, "+16123456789"),
+        ("6123456789", "US", "+16123456789"),
+        ("01711234567", "DE", "+491711234567"),
+        ("+4915112345678", "US", "+4915112345678"),
+    ],
+)
+def test_digits_that_are_somebodys_number_are_that_one(text: str, region: str | None, number: str) -> None:
+    assert dialled(text, region) == number
