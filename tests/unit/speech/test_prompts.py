@@ -10,7 +10,7 @@ import yaml
 from gateway.audio.pcm import rms_dbfs, samples_of
 from gateway.audio.wav import write_wav
 from gateway.calls.errors import SoundError
-from gateway.speech.prompts import Prompts, make_hold_music, make_prompts
+from gateway.speech.prompts import Prompts, make_loops, make_prompts
 from tests.fakes.sounds import tone
 
 MEDIA = Path(__file__).parents[3] / "media"
@@ -90,7 +90,8 @@ def test_prompts_are_made_again_as_they_are(media: Path) -> None:
     assert {path.name for path in made} == {path.name for path in (MEDIA / "prompts").glob("*.wav")}
     for path in made:
         assert abs(path.stat().st_size - (MEDIA / "prompts" / path.name).stat().st_size) < 3200
-    assert make_hold_music(media).stat().st_size == (MEDIA / "hold" / "calm.wav").stat().st_size
+    for path in make_loops(media):
+        assert path.stat().st_size == (MEDIA / path.relative_to(media)).stat().st_size
 
 
 @pytest.mark.parametrize("text", ["prompts: {a/b: {text: x}}", "prompts: {a: {txt: x}}", "prompts: [", "- 1"])
