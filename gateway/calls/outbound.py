@@ -77,7 +77,7 @@ def _named(switch: Switch) -> Iterator[_Named]:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a target is reached. `shown` is what the status event calls it."""
+    """How a target is reached. `shown` is what the status event calls it; `max_talk_s` is how long anybody may talk."""
 
     trunk: str
     number: str | None
@@ -85,6 +85,7 @@ class Way:
     shown: str
     caller: ShownCaller
     diverting: str | None = None
+    max_talk_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

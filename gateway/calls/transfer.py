@@ -306,8 +306,9 @@ class Transfer:
         leg.room = Room.MAIN
         commands: list[Command] = [self._note("transfer.bridged", leg), *self._release_others(leg_id)]
         commands += [StopTimer(Timer.RING), StopTimer(Timer.ACCEPT)]
-        if self.switch.max_talk_ms is not None:
-            commands.append(StartTimer(Timer.MAX_TALK, self.switch.max_talk_ms))
+        limits = [self.switch.max_talk_ms, round(most * 1000) if (most := self._tries[leg_id].way.max_talk_s) else None]
+        if any(limits):
+            commands.append(StartTimer(Timer.MAX_TALK, min(limit for limit in limits if limit)))
         return commands
 
     def _release_others(self, but: LegId) -> list[Command]:

@@ -36,7 +36,9 @@ class Ways:
         if full is not None:
             return NoWay(TransferReason.UNREACHABLE, full.why)
         caller = ShownCaller(way.caller_number, way.caller_name, way.withheld)
-        return Way(way.trunk, way.number, way.uri, way.shown, caller, way.diverting)
+        return Way(
+            way.trunk, way.number, way.uri, way.shown, caller, way.diverting, plan.destinations.limits.max_talk_s
+        )
 
     def over(self, call_id: CallId) -> None:
         """The call has ended: what was dialled for it is forgotten."""
