@@ -120,7 +120,7 @@ class Keeper:
 
     def _found(self, found: Resolution) -> None:
         if set(found.targets) != set(self._targets):
-            self._log.info("trunk.resolved", targets=[str(target) for target in found.targets])
+            self._log.info("trunk.resolved", addresses=[str(target) for target in found.targets])
             self._on_addresses(self.spec.name, [target.ip for target in found.targets])
         if self._current is None or set(found.targets) != set(self._targets):
             self._targets = found.targets  # the order changes at random with each look-up: keep the first one
@@ -130,7 +130,7 @@ class Keeper:
 
     def _go_to(self, target: Target) -> None:
         if self._current is not None:
-            self._log.warning("trunk.target_changed", before=str(self._current), target=str(target))
+            self._log.warning("trunk.target_changed", before=str(self._current), address=str(target))
         self._current = target
         self._unanswered = None  # that was about another one
         self._order(self._accounts.route, self.spec.name, target)
@@ -223,7 +223,7 @@ class Keeper:
     def _registration(self, state: Registration, detail: str | None) -> None:
         before = self.health.registration
         if state is Registration.REGISTERED and before is not state:
-            self._log.info("trunk.registered", target=str(self._current))
+            self._log.info("trunk.registered", address=str(self._current))
         elif state is Registration.FAILED and (before is not state or detail != self.health.detail):
             self._log.error("trunk.not_registered", detail=detail)
         self.health = replace(self.health, registration=state)
@@ -284,7 +284,7 @@ class Keeper:
             if state is TrunkState.DOWN:
                 self._log.error("trunk.down", detail=detail)
             else:
-                self._log.info(f"trunk.{state.value}", target=before.target)
+                self._log.info(f"trunk.{state.value}", address=before.target)
 
     def _spread(self, seconds: float) -> float:
         return seconds * self._random.uniform(0.9, 1.1)

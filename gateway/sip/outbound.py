@@ -65,7 +65,7 @@ class OutboundLeg(Leg):
             with self._dialler.via(self.account, self.targets[0]):
                 self.makeCall(self._uri(), order)
         except pj.Error as error:  # no transport to get there, no port for its media
-            log.warning("leg.dial_failed", leg_id=self.leg_id, target=str(self.targets[0]), detail=reason_of(error))
+            log.warning("leg.dial_failed", leg_id=self.leg_id, address=str(self.targets[0]), detail=reason_of(error))
             self._end(None)
             return
         if len(self.targets) > 1:
@@ -90,7 +90,7 @@ class OutboundLeg(Leg):
 
     def _no_response(self) -> None:
         if not self._ended and self._release is None and pj.inviteStatus(self.getId()) < 100:
-            log.info("leg.target_silent", leg_id=self.leg_id, target=str(self.targets[0]))
+            log.info("leg.target_silent", leg_id=self.leg_id, address=str(self.targets[0]))
             self._quit(self.targets[1:])
 
     def _look_for_silent_tcp(self) -> None:
@@ -108,7 +108,7 @@ class OutboundLeg(Leg):
             self._quit(self.targets)
 
     def _give_tcp_up(self) -> None:
-        log.info("leg.tcp_useless", leg_id=self.leg_id, target=str(self.targets[0]))
+        log.info("leg.tcp_useless", leg_id=self.leg_id, address=str(self.targets[0]))
         self._dialler.udp_only.add(self.targets[0])
 
     def _quit(self, targets: tuple[Target, ...]) -> None:
@@ -160,7 +160,7 @@ class OutboundLeg(Leg):
             self._give_tcp_up()
             return self.targets
         if len(self.targets) > 1 and self._failed_for_good(event) is None:
-            log.info("leg.target_failed", leg_id=self.leg_id, target=str(self.targets[0]))
+            log.info("leg.target_failed", leg_id=self.leg_id, address=str(self.targets[0]))
             return self.targets[1:]
         return ()
 

@@ -73,7 +73,7 @@ async def test_to_the_second_and_back_while_a_call_is_up(tmp_path: Path) -> None
         names(dns, a, b)
         async with gateway_of(dns, tmp_path) as gateway:
             first, second = f"udp:{A}:{a.port}", f"udp:{B}:{b.port}"
-            await gateway.wait_for("trunk.registered", target=first)
+            await gateway.wait_for("trunk.registered", address=first)
             operator = await operator_of(gateway, tmp_path)
             assert (await operator.trunk("acme"))["target"] == first
             gateway.idle = await gateway.held()
@@ -84,7 +84,7 @@ async def test_to_the_second_and_back_while_a_call_is_up(tmp_path: Path) -> None
                 await caller.calls("gw")
                 caller.ear.sings(500)
                 a.silent = True
-                await gateway.wait_for("trunk.target_changed", timeout_s=40, before=first, target=second)
+                await gateway.wait_for("trunk.target_changed", timeout_s=40, before=first, address=second)
                 await b.gets("REGISTER", 2)
                 await b.comes(lambda: len(b.contacts) == 1, "a registration at the second")
                 shown = await operator.trunk("acme")
@@ -92,7 +92,7 @@ async def test_to_the_second_and_back_while_a_call_is_up(tmp_path: Path) -> None
                 await heard(gateway, A, B)
                 assert expiries(a) == {"300"}, "nothing is undone: both may have one memory"
                 a.silent = False
-                await gateway.wait_for("trunk.target_changed", timeout_s=40, before=second, target=first)
+                await gateway.wait_for("trunk.target_changed", timeout_s=40, before=second, address=first)
                 count = len(a.received("REGISTER"))
                 await a.gets("REGISTER", count)
                 shown = await operator.trunk("acme")
@@ -126,10 +126,10 @@ async def test_a_name_that_moves_takes_the_trunk_along(tmp_path: Path) -> None:
     async with DnsServer() as dns, Registrar(A) as a, Registrar(B, a.port) as b:
         dns.set("carrier.test", "A", A, ttl=TTL_S)
         async with gateway_of(dns, tmp_path, f"carrier.test:{a.port}") as gateway:
-            await gateway.wait_for("trunk.registered", target=f"udp:{A}:{a.port}")
+            await gateway.wait_for("trunk.registered", address=f"udp:{A}:{a.port}")
             await unheard(gateway, B)
             dns.set("carrier.test", "A", B, ttl=TTL_S)
-            await gateway.wait_for("trunk.target_changed", timeout_s=TTL_S + 10, target=f"udp:{B}:{b.port}")
+            await gateway.wait_for("trunk.target_changed", timeout_s=TTL_S + 10, address=f"udp:{B}:{b.port}")
             await b.comes(lambda: len(b.contacts) == 1, "a registration at the new address")
             await heard(gateway, B)
             await unheard(gateway, A)
