@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationError
 
+from gateway.calls.errors import BotError
 from gateway.dialplan.addresses import Address, Network, parse_address
 from gateway.dialplan.base import Model, Params
 from gateway.dialplan.document import Document, Plain, read
@@ -23,6 +24,7 @@ from gateway.dialplan.not_yet import NotYet
 from gateway.dialplan.parse import load, read_text
 from gateway.dialplan.problems import DialplanError, Place, Problem, ProblemsError, nearest
 from gateway.dialplan.schema import Dialplan
+from gateway.engine.running import fallback_switch
 
 DEFAULT_FILE = Path("switchhook.yaml")
 _PREFIX = "SWITCHHOOK_"
@@ -315,6 +317,7 @@ def load_plan(settings: Settings, env: Mapping[str, str]) -> Dialplan:
         for sound, place in ((sound, found or Place(str(settings.dialplans))) for sound, found in plan.sounds().items())
         if not (settings.media.folder / f"{sound}.wav").is_file()
     ]
+    problems += _unusable_switches(plan)
     try:
         check_exposure(settings, plan)
     except ExposureError as error:
@@ -322,6 +325,20 @@ def load_plan(settings: Settings, env: Mapping[str, str]) -> Dialplan:
     if problems:
         raise DialplanError(problems)
     return plan
+
+
+def _unusable_switches(plan: Dialplan) -> list[Problem]:
+    """Fallbacks that hand over in words that no bot could use either."""
+    problems: list[Problem] = []
+    for name, channel in plan.channels.items():
+        path = ("channels", name, "fallback", "then", "switch")
+        try:
+            fallback_switch(channel)
+        except BotError as error:
+            place = plan.where(*path)
+            said = f"{'.'.join(path)}.{error.detail}"
+            problems.append(Problem(place.file if place else "", place.line if place else None, "", said))
+    return problems
 
 
 def check_exposure(settings: Settings, plan: Dialplan) -> None:

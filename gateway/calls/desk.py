@@ -168,12 +168,13 @@ class Desk:
         return commands + self._fall_back()
 
     def _fall_back(self) -> list[Command]:
-        """Never dead air, never a silent drop: what plays is played out, then the apology, then a normal hangup."""
+        """Never dead air, never a silent drop: what plays is played out, then the apology, then people or a normal
+        hangup."""
         self._parting = (BOT_FAILED, EndedBy.GATEWAY)
         commands = [*self._carry_out(self.turns.drop()), *self.conversation.give_up()]
         commands.append(Note("fallback.started", {"channel": self.call.channel.name}))
         commands.append(self.turns.say(self.call.channel.fallback))
-        self.turns.take((HangupReply(type="hangup"),))
+        self.turns.take((self.call.channel.fallback_switch or HangupReply(type="hangup"),))
         return commands
 
     def _hand_off(self, channel: str, reason: str, parameters: JsonObject) -> list[Command]:

@@ -7,6 +7,7 @@ from typing import NewType, TypeAlias
 
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.states import CallState, LegState
+from gateway.calls.switch import Switch
 
 CallId = NewType("CallId", str)
 LegId = NewType("LegId", str)
@@ -167,6 +168,8 @@ class ChannelPolicy:
     filler_after_ms: int = 2000
     fallback: Spoken = Spoken(prompt="apology")
     fallback_after: int = 2
+    fallback_switch: Switch | None = None
+    """Whom the customer goes to after the fallback was spoken; None: nobody, the call ends."""
 
 
 @dataclass(frozen=True, slots=True)

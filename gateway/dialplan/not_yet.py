@@ -45,7 +45,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("channels.*.voice.tts", "other TTS engines", only=("piper", "openai"), instead="write espeak"),
     NotYet("channels.*.voice.asr", "speech recognition", only=("whisper", "openai"), instead="write none"),
     NotYet("channels.*.recording", "recording", fine=({"mode": "never"},)),
-    NotYet("channels.*.fallback.then.switch", "transfers", instead="write then: hangup"),
     NotYet("channels.*.fallback.then.queue", "queues", instead="write then: hangup"),
     NotYet("channels.*.post_session", "post-session"),
     NotYet("routes.*.queue", "queues", instead="write channel, prompt, say or reject"),

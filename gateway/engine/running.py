@@ -1,10 +1,12 @@
 """The plan that runs: a dialplan made ready for the engine (policies, bots); made by app.py, replaced as a whole."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.calls.model import AnswerMode, ChannelPolicy, Spoken, VoiceSettings
-from gateway.dialplan.schema import AnswerAfter, Channel, Dialplan
+from gateway.calls.switch import Switch, parse_switch
+from gateway.dialplan.schema import AnswerAfter, Channel, Dialplan, FallbackThen
 from gateway.engine.ports import Bot
 
 
@@ -16,6 +18,14 @@ class Running:
     policies: Mapping[str, ChannelPolicy]
     bots: Mapping[str, Bot]
     announcer: Callable[[Spoken], Bot]
+
+
+def fallback_switch(channel: Channel) -> Switch | None:
+    """Whom the channel's fallback hands the customer to. Raises BotError, as for a bot's own `switch` reply."""
+    then = channel.fallback.then
+    if not isinstance(then, FallbackThen) or then.switch is None:
+        return None
+    return parse_switch(json.dumps(dict(then.switch), default=str).encode())
 
 
 def policy(name: str, channel: Channel) -> ChannelPolicy:
@@ -35,4 +45,5 @@ def policy(name: str, channel: Channel) -> ChannelPolicy:
         filler_after_ms=filler.after_ms if filler else 0,
         fallback=Spoken(fallback.say, fallback.prompt) if fallback else Spoken(prompt="apology"),
         fallback_after=channel.fallback_after,
+        fallback_switch=fallback_switch(channel),
     )

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 BOT_PORT = free_port("127.0.0.1", socket.SOCK_STREAM)
 PEOPLE = "127.0.0.4"
 PORT = free_port(PEOPLE)
+NUMBER = "16123456789"
 PLAN = f"""
 trunks:
   carrier: {{host: 127.0.0.2, allow: [127.0.0.2/32]}}
@@ -28,10 +29,16 @@ trunks:
 channels:
   reception: {{bot: {{type: webhook, url: "http://127.0.0.1:{BOT_PORT}/bot"}}, trunk: people}}
   survey: {{bot: {{type: webhook, url: "http://127.0.0.1:{BOT_PORT}/bot?survey"}}}}
-routes: [{{to: "*", channel: reception}}]
+  broken:
+    bot: {{type: webhook, url: "http://127.0.0.1:{BOT_PORT}/nowhere"}}
+    trunk: people
+    fallback_after: 1
+    fallback: {{say: "A person will help you.", then: {{switch: {{phoneNumber: "+{NUMBER}"}}}}}}
+routes:
+  - {{to: "+12125550199", channel: broken}}
+  - {{to: "*", channel: reception}}
 destinations: {{allow: ["+1612"], deny: ["+1612900"]}}
 """
-NUMBER = "16123456789"
 CUSTOMER_HZ, AGENT_HZ = 500, 1300
 
 
@@ -215,3 +222,13 @@ async def test_an_operator_transfers_and_takes_it_back(
     (cdr,) = [one for one in cdrs if one["callId"] == ended["call_id"]]
     assert [one["reason"] for one in cdr["transfers"]] == ["cancelled"]
     assert [leg["role"] for leg in cdr["legs"]] == ["customer", "agent"]
+
+
+async def test_a_bot_in_trouble_is_replaced_by_a_person(bot: BotServer, customer: Caller, agent: Callee) -> None:
+    await customer.calls("+12125550199")
+    await customer.ear.hears_something()
+    await agent.is_called()
+    await agent.answers()
+    await hear_each_other(customer, agent)
+    await agent.hangs_up()
+    await customer.is_hung_up()

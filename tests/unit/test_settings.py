@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialplan.parse import load_text
-from gateway.settings import ExposureError, PortRange, Settings, SettingsError, check_exposure, load_settings
+from gateway.dialplan.problems import DialplanError
+from gateway.settings import ExposureError, PortRange, Settings, SettingsError, check_exposure, load_plan, load_settings
 
 
 @pytest.fixture
@@ -195,3 +196,16 @@ def test_the_api_stays_on_loopback_while_it_speaks_plain_http() -> None:
     pattern = r"^api.bind 0.0.0.0:8080 .* write api: \{bind: \"127.0.0.1:8080\"\}, and put a proxy"
     with pytest.raises(ExposureError, match=pattern):
         check_exposure(load_settings(Path("/dev/null"), options={"api.bind": "0.0.0.0:8080"}), ALLOWED)
+
+
+def test_a_fallback_that_hands_over_in_wrong_words_is_named(folder: Path) -> None:
+    (folder / "plan.yaml").write_text(
+        "channels:\n  a:\n    bot: {type: builtin, name: echo}\n"
+        "    fallback: {say: Sorry, then: {switch: {phoneNumber: '+1', timeout: soon}}}\n"
+    )
+    with pytest.raises(DialplanError) as caught:
+        load_plan(load_settings(None, options={"dialplans": str(folder / "plan.yaml")}), {})
+    assert any(
+        "plan.yaml:4: channels.a.fallback.then.switch.timeout: must be a number of seconds" in str(problem)
+        for problem in caught.value.problems
+    )
