@@ -15,19 +15,19 @@ from types import TracebackType
 from typing import Self, cast
 
 from tests.ear import Ear
-from tests.wire import CARRIER, Wire, ladder
+from tests.wire import CARRIER, Correspondent, Wire
 
 _numbers = itertools.count(1)
 
 
-class Callee(asyncio.DatagramProtocol):
+class Callee(Correspondent):
     """One called party over UDP (and TCP on the same port if told so), with its RTP in `ear`; one call at a time."""
 
     def __init__(self, address: str = CARRIER, port: int = 0, *, tcp: bool = False) -> None:
+        super().__init__()
         self.address, self.port = address, port
         self.tcp = tcp
         self.ear = Ear(address)
-        self.messages: list[Wire] = []
         self.over_tcp: list[Wire] = []
         """Those of them that came over TCP."""
         self.silent = False
@@ -40,7 +40,6 @@ class Callee(asyncio.DatagramProtocol):
         self._reply: Callable[[bytes], object] = lambda data: None
         """Sends to where the last message came from, the same way."""
         self._server: asyncio.Server | None = None
-        self._news = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
 
     async def __aenter__(self) -> Self:
@@ -128,16 +127,6 @@ class Callee(asyncio.DatagramProtocol):
         return await self._wait(
             lambda m: not m.status and m.method == method and m.header("Call-ID") == call_id, method, timeout_s
         )
-
-    async def comes(self, so: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-        """Wait until it is so; looked at whenever something arrives."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not so():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise AssertionError(f"{what} did not come:\n{ladder(self.messages)}") from None
 
     # ── the wire ────────────────────────────────────────────────────────────────────────────────────
 

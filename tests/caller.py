@@ -16,12 +16,12 @@ from typing import Self, cast
 
 from tests.ear import Ear
 from tests.gateway_process import GatewayProcess, Line
-from tests.wire import CARRIER, Wire, ladder
+from tests.wire import CARRIER, Correspondent, Wire, ladder
 
 _numbers = itertools.count(1)
 
 
-class Caller(asyncio.DatagramProtocol):
+class Caller(Correspondent):
     """One call over UDP from `address`, with its RTP in `ear`."""
 
     def __init__(
@@ -31,13 +31,12 @@ class Caller(asyncio.DatagramProtocol):
         user: str = "+12125550123",
         proxy: tuple[str, int] | None = None,
     ) -> None:
+        super().__init__()
         """`proxy`: it calls there and not the gateway, and goes the way that Record-Route says."""
         self.gateway, self.address, self.user = gateway, address, user
         self.peer = proxy or ("127.0.0.1", gateway.udp_port)
         number = f"{next(_numbers)}-{time.monotonic_ns():x}"
         self.call_id = f"caller-{number}@{address}"
-        self.messages: list[Wire] = []
-        """All that was sent and received."""
         self.ear = Ear(address)
         self.ignores: set[str] = set()
         """Methods of the gateway's requests that are never answered."""
@@ -49,7 +48,6 @@ class Caller(asyncio.DatagramProtocol):
         """CSeq and branch of the last INVITE."""
         self._routes: list[str] = []
         self._live = False
-        self._news = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
 
     async def __aenter__(self) -> Self:
@@ -211,16 +209,6 @@ class Caller(asyncio.DatagramProtocol):
         assert self._transport is not None
         self.messages.append(Wire(True, text, time.monotonic()))
         self._transport.sendto(text.encode(), self.peer)
-
-    async def comes(self, so: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-        """Wait until it is so; looked at whenever something arrives."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not so():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise AssertionError(f"{what} did not come:\n{ladder(self.messages)}") from None
 
     async def _wait(self, wanted: Callable[[Wire], bool], timeout_s: float = 10.0) -> Wire:
         def found() -> list[Wire]:

@@ -13,26 +13,25 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, cast
 
-from tests.wire import CARRIER, Wire, ladder
+from tests.wire import CARRIER, Correspondent, Wire
 
 Behaviour = Callable[[Wire], str | None]
 """Gives the answer to a request: a status line with headers, as in "403 Forbidden"; None: as usual."""
 
 
-class Registrar(asyncio.DatagramProtocol):
+class Registrar(Correspondent):
     """Registers `users` with `password`; answers OPTIONS with 200."""
 
     def __init__(self, address: str = CARRIER, port: int = 0, realm: str = "acme.example") -> None:
+        super().__init__()
         self.address, self.port, self.realm = address, port, realm
         self.users, self.password = {"gw"}, "open sesame"
         self.nonce = "first"
         self.expires_s = 300
         self.silent = False
         self.behaviour: Behaviour = lambda request: None
-        self.messages: list[Wire] = []
         self.contacts: dict[str, float] = {}
         """What is registered: contact and when it expires."""
-        self._news = asyncio.Event()
         self._transport: asyncio.DatagramTransport | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,16 +63,6 @@ class Registrar(asyncio.DatagramProtocol):
         """Wait for so many requests of this method; the last of them."""
         await self.comes(lambda: len(self.received(method)) >= count, f"{count} {method}", timeout_s)
         return self.received(method)[count - 1]
-
-    async def comes(self, so: Callable[[], bool], what: str, timeout_s: float = 15.0) -> None:
-        """Wait until it is so; looked at whenever something arrives."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not so():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise AssertionError(f"{what} did not come:\n{ladder(self.messages)}") from None
 
     # ── the wire ────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,6 +1,8 @@
 """SIP messages as they stand on the wire, addresses and ports of the test network; used by sipp.py and caller.py."""
 
+import asyncio
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,3 +78,22 @@ class Wire:
 def ladder(messages: "list[Wire] | tuple[Wire, ...]") -> str:
     """All of them, a line each, for a failed assertion."""
     return "\n".join(("> " if message.sent else "< ") + message.start for message in messages)
+
+
+class Correspondent(asyncio.DatagramProtocol):
+    """Somebody at a UDP socket who keeps all messages and lets a test wait for one; for caller.py and its kin."""
+
+    def __init__(self) -> None:
+        self.messages: list[Wire] = []
+        """All that was sent and received."""
+        self._news = asyncio.Event()
+
+    async def comes(self, so: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+        """Wait until it is so; looked at whenever something arrives."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not so():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"{what} did not come:\n{ladder(self.messages)}") from None

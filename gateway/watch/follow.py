@@ -7,8 +7,8 @@ small part of its time. A gateway that does not answer such a question is gone, 
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Final
 
 from gateway.watch.board import Board
 from gateway.watch.client import Client, Lost, NotSeen, UnknownSeq, WatchError
@@ -95,15 +95,7 @@ class Follower:
         self._seen, self._tries = True, 0
         self._board.live(self._client.now())
         self.changed.set()
-        tasks = {asyncio.create_task(self._read(stream)), asyncio.create_task(self._keep_looking())}
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await both(self._read(stream), self._keep_looking())
 
     async def _begin(self, stream: AsyncIterator[Happened | str]) -> int:
         """The seq after which it follows: the gateway's first comment says it."""
@@ -230,3 +222,16 @@ class Follower:
             f"there is no call {self._board.focus}, or not for this key; switchhook cdrs --json has the ids of calls "
             "that are over"
         )
+
+
+async def both(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
+    """Run both; the end or error of either ends both."""
+    tasks = {asyncio.create_task(one), asyncio.create_task(other)}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -19,7 +19,7 @@ from rich.live import Live
 
 from gateway.watch.board import Board, Link
 from gateway.watch.client import Client
-from gateway.watch.follow import Follower
+from gateway.watch.follow import Follower, both
 from gateway.watch.key import own_key
 from gateway.watch.options import WatchOptions
 from gateway.watch.picture import Look, picture
@@ -117,7 +117,7 @@ async def _lines(board: Board, client: Client, numbers: Numbers) -> None:
                 if board.focus and not board.calls:
                     over.set()
 
-    await _unless(over, _both(follower.follow(), notes()))
+    await _unless(over, both(follower.follow(), notes()))
 
 
 def _note(board: Board) -> str:
@@ -126,19 +126,6 @@ def _note(board: Board) -> str:
     if board.focus and not board.calls:
         return f"{board.focus} is over; switchhook watch --once --call {board.focus} shows what happened"
     return f"following {board.address}"
-
-
-async def _both(one: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
-    """Run both; the end or error of either ends both."""
-    tasks = {asyncio.create_task(one), asyncio.create_task(other)}
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 # ── the screen ──────────────────────────────────────────────────────────────────────────────────────
@@ -163,7 +150,7 @@ async def _screen(board: Board, client: Client, numbers: Numbers, enough: asynci
             size = console.size
             live.update(picture(board, client.now(), Look(size.width, size.height, numbers)), refresh=True)
 
-        await _both(follower.follow(), draw(show))
+        await both(follower.follow(), draw(show))
 
 
 @contextlib.contextmanager
