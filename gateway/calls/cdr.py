@@ -82,6 +82,7 @@ class Tally:
         self._offer: JsonObject = {}
         self._end: Happening | None = None
         self._transfer: Happening | None = None
+        self._bridged_at: float | None = None
         self._transfers: list[JsonObject] = []
         self._answered_at: float | None = None
 
@@ -109,7 +110,9 @@ class Tally:
                 tagged = data.get("data")
                 self._data |= tagged if isinstance(tagged, dict) else {}
             case Type.TRANSFER_STARTED:
-                self._transfer = happening
+                self._transfer, self._bridged_at = happening, None
+            case Type.TRANSFER_BRIDGED:
+                self._bridged_at = happening.at
             case Type.TRANSFER_ENDED:
                 self._transfer = None
                 self._transfers.append(data)
@@ -135,7 +138,7 @@ class Tally:
             for leg_id, leg in self._legs.items() if leg.left is None
         ]  # fmt: skip
         if self._transfer is not None:
-            missing.append(_cut_off(self._transfer, at))
+            missing.append(_cut_off(self._transfer, self._bridged_at, at))
         end |= {"endedBy": EndedBy.GATEWAY.value, "durationMs": _milliseconds(self._answered_at, at)}
         return [*missing, Happening(Type.CALL_ENDED, at, last.call_id, None, last.channel, last.trunk, end)]
 
@@ -169,16 +172,29 @@ class Tally:
         )
 
 
-def _cut_off(started: Happening, at: float) -> Happening:
-    """The end of a transfer that a crash cut off (transfer.md: exactly one for each)."""
+def _cut_off(started: Happening, bridged_at: float | None, at: float) -> Happening:
+    """The end of a transfer that a crash cut off (transfer.md: exactly one for each, and SUCCESS if they talked)."""
     targets = started.data.get("targets")
     number = targets[0] if isinstance(targets, list) and targets else ""
     status: JsonObject = {
-        "status": "FAIL", "hangup": True, "number": number, "transferId": started.data.get("transferId"),
-        "method": started.data.get("method"), "reason": "gateway-error", "sipStatus": None, "sipReason": None,
-        "assumed": False, "endedBy": EndedBy.GATEWAY.value, "ringMs": 0, "talkMs": 0, "answeredAt": None,
-        "humanConnectedAt": None, "attempts": [], "hops": [], "warnings": [],
-    }  # fmt: skip
+        "status": "FAIL" if bridged_at is None else "SUCCESS",
+        "hangup": True,
+        "number": number,
+        "transferId": started.data.get("transferId"),
+        "method": started.data.get("method"),
+        "reason": "gateway-error",
+        "sipStatus": None,
+        "sipReason": None,
+        "assumed": False,
+        "endedBy": EndedBy.GATEWAY.value,
+        "ringMs": 0,
+        "talkMs": _milliseconds(bridged_at, at),
+        "answeredAt": _time(bridged_at),
+        "humanConnectedAt": _time(bridged_at),
+        "attempts": [],
+        "hops": [],
+        "warnings": [],
+    }
     return replace(started, type=Type.TRANSFER_ENDED, at=at, data=status)
 
 
