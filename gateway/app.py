@@ -80,7 +80,8 @@ class Gateway:
         self._endpoint = Endpoint(_sip_settings(settings, plan))
         self._bridge = SipBridge(self._endpoint, self._sounds.music)
         accounts = Accounts(self._endpoint)
-        self._keepers = Keepers(self._endpoint, accounts, Resolver(settings.sip.nameservers), self._resolved)
+        self._resolver = Resolver(settings.sip.nameservers)
+        self._keepers = Keepers(self._endpoint, accounts, self._resolver, self._resolved)
         self._legs = SipLegs(
             self._endpoint,
             self._bridge,
@@ -88,6 +89,7 @@ class Gateway:
             carriers.specs(plan),
             carriers.trunk_lookup(plan, {}),
             self._keepers.targets,
+            self._resolver.resolve,
             _new_leg_id,
         )
         self._addresses: dict[str, tuple[AnyAddress, ...]] = {}
@@ -145,6 +147,7 @@ class Gateway:
         """End what is left and release everything; safe after a start that failed half-way."""
         await self._lag.stop()
         await self._keepers.stop()
+        await self._resolver.close()
         if self._engine is not None:
             await self._engine.stop()
         else:

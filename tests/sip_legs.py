@@ -8,7 +8,7 @@ from gateway.sip.accounts import Accounts
 from gateway.sip.endpoint import Endpoint
 from gateway.sip.legs import SipLegs
 from gateway.sip.media import SipBridge
-from gateway.sip.resolver import Target
+from gateway.sip.resolver import Resolver, Target
 from gateway.sip.trunk import TrunkSpec
 
 TRUNK: Final = TrunkSpec("t")
@@ -29,5 +29,6 @@ def sip_legs(
         [spec],
         lambda *_: spec.name,
         lambda trunk: targets() if trunk == spec.name else (),
+        Resolver().resolve,
         new_leg_id,
     )

@@ -7,6 +7,7 @@ call noticing. PJSIP is only ever given addresses: names are looked up in asynci
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import pjsua2 as pj
@@ -34,6 +35,7 @@ class Accounts:
         self._endpoint = endpoint
         self._incoming: Incoming = lambda account, call_id, text, source: None
         self._trunks: dict[str, TrunkAccount] = {}
+        self._guests: dict[str, TrunkAccount] = {}
         self._retired: list[TrunkAccount] = []
         self._strangers: TrunkAccount | None = None
         self._clients: dict[int, _Client] = {}
@@ -49,8 +51,9 @@ class Accounts:
     def apply(self, specs: Sequence[TrunkSpec]) -> None:
         """From now on these trunks. A trunk that is gone keeps its account as long as it has calls."""
         names = {spec.name for spec in specs}
-        for name in [name for name in self._trunks if name not in names]:
-            self._retired.append(self._trunks.pop(name))
+        for kept in (self._trunks, self._guests):
+            for name in [name for name in kept if name not in names]:
+                self._retired.append(kept.pop(name))
         for spec in specs:
             account = self._trunks.get(spec.name)
             if account is None:
@@ -86,6 +89,19 @@ class Accounts:
         """The account for the calls of a trunk, or for those of strangers."""
         return self._trunks.get(trunk, self._strangers)
 
+    def guest(self, trunk: str) -> "TrunkAccount | None":
+        """The account for calls of a trunk to hosts that are not its own: without its credentials."""
+        known, guest = self._trunks.get(trunk), self._guests.get(trunk)
+        if known is None:
+            return None
+        spec = replace(known.spec, credentials=None, registers=False)
+        if guest is None or guest.spec != spec:
+            if guest is not None:
+                self._retired.append(guest)
+            guest = self._guests[trunk] = TrunkAccount(spec, self._incoming)
+            guest.create(self._config(guest), False)
+        return guest
+
     def left(self, account: "TrunkAccount") -> None:
         """A call of this account is over."""
         account.calls -= 1
@@ -119,11 +135,18 @@ class Accounts:
 
     def close(self) -> None:
         """Release all accounts."""
-        for account in [*self._clients.values(), *self._trunks.values(), *self._retired, self._strangers]:
+        for account in [
+            *self._clients.values(),
+            *self._trunks.values(),
+            *self._guests.values(),
+            *self._retired,
+            self._strangers,
+        ]:
             if account is not None:
                 _shut(account)
         self._clients.clear()
         self._trunks.clear()
+        self._guests.clear()
         self._retired.clear()
         self._strangers = None
 

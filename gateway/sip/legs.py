@@ -1,5 +1,6 @@
 """The engine's Legs port on PJSIP: INVITEs in, orders to legs; made by app.py."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,6 +15,7 @@ from gateway.calls.events import DigitsSent, LegEnded, LegEvent, LegOffered
 from gateway.calls.model import LegId
 from gateway.engine.ports import LegSink, VoiceSink
 from gateway.sip.accounts import Accounts, TrunkAccount
+from gateway.sip.elsewhere import Resolve, Searches, leads_elsewhere
 from gateway.sip.endpoint import Admitted, Endpoint, reason_of
 from gateway.sip.headers import Message, MessageError, parse_message, user_of
 from gateway.sip.inbound import InboundLeg
@@ -43,12 +45,14 @@ class SipLegs:
         specs: Sequence[TrunkSpec],
         trunks: TrunkLookup,
         targets: Targets,
+        resolve: Resolve,
         new_leg_id: Callable[[], LegId],
     ) -> None:
         self._endpoint = endpoint
         self._bridge = bridge
         self._accounts = accounts
-        self._specs = tuple(specs)
+        self._specs = {spec.name: spec for spec in specs}
+        self._searches = Searches(resolve, self._found)
         self._trunks = trunks
         self._targets = targets
         self._new_leg_id = new_leg_id
@@ -77,12 +81,22 @@ class SipLegs:
 
     async def stop(self) -> None:
         """Hang up what is left, and end PJSIP; LegEnded comes for every leg."""
+        for leg_id in self._searches.legs:
+            self.hangup(leg_id, causes.DRAINED, ())
         self._bridge.stop()
         await self._endpoint.stop()
 
     def dial(self, order: Dial) -> None:
         """INVITE on a trunk."""
-        self._endpoint.submit(self._dial, order, self._targets(order.trunk))
+        spec = self._specs.get(order.trunk)
+        uri = leads_elsewhere(order, spec) if spec is not None else None
+        if uri is None or spec is None:
+            self._endpoint.submit(self._dial, order, self._targets(order.trunk), self._accounts.of)
+        else:
+            self._searches.begin(order, uri, spec.transport)
+
+    def _found(self, order: Dial, targets: tuple[Target, ...]) -> None:
+        self._endpoint.submit(self._dial, order, targets, self._accounts.guest)
 
     def turn_away(self, retry_after_s: int | None, *, draining: bool) -> None:
         """503 with Retry-After to all that is new; None: no more."""
@@ -110,6 +124,10 @@ class SipLegs:
         self, leg_id: LegId, cause: Cause, headers: tuple[tuple[str, str], ...], *, elsewhere: bool = False
     ) -> None:
         """BYE, or a failure while unanswered, or CANCEL."""
+        if self._searches.give_up(leg_id):
+            ended = LegEnded(leg_id, cause, 487, causes.q850_of(cause), by_peer=False)
+            asyncio.get_running_loop().call_soon(self._sink, ended)
+            return
         self._endpoint.submit(self._with, leg_id, partial(Leg.release, elsewhere=elsewhere), cause, headers)
 
     def send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
@@ -118,6 +136,7 @@ class SipLegs:
 
     def replace_trunks(self, specs: Sequence[TrunkSpec], trunks: TrunkLookup, admit: Admitted) -> None:
         """From now on these trunks, and the networks of their peers; live calls are not touched."""
+        self._specs = {spec.name: spec for spec in specs}
         self._endpoint.submit(self._replace_trunks, specs, trunks, admit)
 
     def counts(self) -> dict[str, int]:
@@ -197,13 +216,13 @@ class SipLegs:
 
     def _open(self) -> None:
         self._accounts.open(self._incoming)
-        self._accounts.apply(self._specs)
+        self._accounts.apply(tuple(self._specs.values()))
         self._endpoint.select = self._select
         self._opened = True
         self._watch()
 
-    def _dial(self, order: Dial, targets: tuple[Target, ...]) -> None:
-        account = self._accounts.of(order.trunk)
+    def _dial(self, order: Dial, targets: tuple[Target, ...], account_of: Callable[[str], TrunkAccount | None]) -> None:
+        account = account_of(order.trunk)
         if account is None or account.spec.name != order.trunk or not targets:
             self.emit(LegEnded(order.leg_id, Cause(Result.CARRIER, Reason.NO_RESPONSE), 503, None, by_peer=False))
             return

@@ -346,3 +346,45 @@ async def test_a_reliable_180_is_acknowledged() -> None:
         await world.event(LegRinging)
         await callee.answers()
         await world.event(LegAnswered)
+
+
+# ── A URI of its own ────────────────────────────────────────────────────────────────────────────────
+
+
+def _to(callee: Callee) -> Dial:
+    return Dial(LEG, "t", None, f"sip:bob@{callee.address}:{callee.port}", ShownCaller("+12125550100"))
+
+
+async def test_a_uri_goes_to_its_own_host_and_gets_no_credentials() -> None:
+    async with Callee() as callee, Callee() as carrier, pjsip(lambda: (_target(carrier),), KNOWN) as world:
+        world.legs.dial(_to(callee))
+        invite = await callee.is_called()
+        assert invite.start == f"INVITE sip:bob@{callee.address}:{callee.port} SIP/2.0"
+        await callee.refuses("401 Unauthorized", 'WWW-Authenticate: Digest realm="acme.example", nonce="n"')
+        assert (await world.event(LegEnded)).sip_status == 401
+        assert (len(callee.invites), carrier.invites) == (1, [])
+
+
+async def test_a_uri_is_answered_and_ended_as_any_leg() -> None:
+    async with Callee() as callee, pjsip(tuple) as world:
+        world.legs.dial(_to(callee))
+        await callee.is_called()
+        await callee.answers()
+        await world.event(LegAnswered)
+        await callee.hangs_up()
+        assert (await world.event(LegEnded)).cause == causes.NORMAL
+
+
+async def test_a_host_without_an_address_is_no_response() -> None:
+    async with pjsip(tuple) as world:
+        world.legs.dial(Dial(LEG, "t", None, "sip:bob@nobody.invalid:5060", ShownCaller("+12125550100")))
+        assert (await world.event(LegEnded, timeout_s=8)).cause == Cause(Result.CARRIER, Reason.NO_RESPONSE)
+
+
+async def test_it_can_be_given_up_while_its_host_is_looked_for() -> None:
+    async with pjsip(tuple) as world:
+        world.legs.dial(Dial(LEG, "t", None, "sip:bob@nobody.invalid:5060", ShownCaller("+12125550100")))
+        world.legs.hangup(LEG, causes.CANCELLED, ())
+        assert (await world.event(LegEnded)).cause == causes.CANCELLED
+        await asyncio.sleep(0.2)
+        assert len(world.events) == 1
