@@ -26,6 +26,7 @@ from gateway.calls.events import (
     SoundFailed,
 )
 from gateway.calls.model import AnswerMode, Call, CallId, ChannelPolicy, Leg, LegId, Role
+from gateway.calls.outbound import TransferReason
 from gateway.calls.quality import RtpFlow, RtpQuality
 from gateway.calls.replies import BotResponse
 from gateway.telemetry.lag import Clock, Lag, Pace
@@ -303,14 +304,15 @@ ALLOWED = {
     "channel": {"reception", "sales", "other"},
     "engine": {"espeak", "other"},
     "result": set(Result),
-    "reason": set(Reason),
+    "reason": {*Reason, *TransferReason},
     "kind": set(BotErrorKind),
     "outcome": {"answered", "failed", "abandoned"},
     "layer": {"http", "event"},
     "source": set(SpeechSource),
     "fault": {"bot", "gateway"},
     "direction": {"received", "sent"},
-    "status": {*map(str, STATUSES), "2xx", "3xx", "4xx", "5xx", "6xx", "other"},
+    "status": {*map(str, STATUSES), "2xx", "3xx", "4xx", "5xx", "6xx", "other", "SUCCESS", "FAIL"},
+    "method": {"invite", "refer"},
 }
 
 
