@@ -14,6 +14,8 @@ ENDPOINTS = {
     ("GET", "/v1/calls/call_0001"): Scope.CALLS_READ,
     ("DELETE", "/v1/calls/call_0001"): Scope.CALLS_CONTROL,
     ("POST", "/v1/calls/call_0001/replies"): Scope.BOT_REPLY,
+    ("POST", "/v1/calls/call_0001/transfer"): Scope.CALLS_CONTROL,
+    ("DELETE", "/v1/calls/call_0001/transfer"): Scope.CALLS_CONTROL,
     ("GET", "/v1/calls/call_0001/events"): Scope.CALLS_READ,
     ("GET", "/v1/cdrs"): Scope.CALLS_READ,
     ("GET", "/v1/events"): Scope.CALLS_READ,

@@ -37,7 +37,7 @@ async def test_a_call_in_full(gateway: Node, key: str):
         "direction": "inbound",
         "state": "bot",
         "consultState": "none",
-        "allowed": ["hangup"],
+        "allowed": ["transfer", "hangup"],
         "from": "+12125550123",
         "fromName": None,
         "to": "+12125550100",
@@ -192,7 +192,7 @@ async def test_what_the_call_says_of_replies(gateway: Node, key: str):
     assert answer.problem == (422, "invalid") and answer.body["path"] == "replies[0]"
     gateway.control.refusal = NotNow()
     answer = await gateway.ask("POST", "/v1/calls/call_0001/replies", key, json=HELLO)
-    assert answer.problem == (409, "illegal-state") and answer.body["allowed"] == ["hangup"]
+    assert answer.problem == (409, "illegal-state") and answer.body["allowed"] == ["transfer", "hangup"]
 
 
 async def test_an_ending_call_takes_no_replies(gateway: Node, key: str):
@@ -200,3 +200,83 @@ async def test_an_ending_call_takes_no_replies(gateway: Node, key: str):
     answer = await gateway.ask("POST", "/v1/calls/call_0001/replies", key, json=HELLO)
     assert answer.problem == (409, "illegal-state") and answer.body["state"] == "bot"
     assert answer.body["allowed"] == [] and gateway.control.pushed == []
+
+
+# ── Transfers ───────────────────────────────────────────────────────────────────────────────────────
+
+TRANSFER = "/v1/calls/call_0001/transfer"
+PERSON = {"phoneNumber": "16123456789", "timeout": "20", "headers": {"callReason": "support"}}
+
+
+async def test_a_customer_is_handed_to_a_person(gateway: Node, key: str):
+    gateway.control.add(a_call(1))
+    answer = await gateway.ask("POST", TRANSFER, key, json=PERSON)
+    assert (answer.status, answer.body["id"]) == (202, "call_0001")
+    [(call_id, switch)] = gateway.control.transfers
+    assert call_id == "call_0001" and switch is not None
+    assert (switch.phone_number, switch.timeout_s, switch.headers) == ("16123456789", 20, {"callReason": "support"})
+
+
+async def test_the_type_of_the_reply_may_stand_in_it(gateway: Node, key: str):
+    gateway.control.add(a_call(1))
+    answer = await gateway.ask("POST", TRANSFER, key, json={"type": "switch", **PERSON})
+    assert answer.status == 202 and len(gateway.control.transfers) == 1
+
+
+async def test_a_transfer_is_taken_back(gateway: Node, key: str):
+    gateway.control.add(a_call(1)).state = CallState.TRANSFERRING
+    answer = await gateway.ask("DELETE", TRANSFER, key)
+    assert (answer.status, answer.body["allowed"]) == (202, ["cancel-transfer", "hangup"])
+    assert gateway.control.transfers == [("call_0001", None)]
+
+
+@pytest.mark.parametrize(
+    ("method", "state", "allowed"),
+    [
+        ("POST", CallState.OFFERED, ["hangup"]),
+        ("POST", CallState.TRANSFERRING, ["cancel-transfer", "hangup"]),
+        ("POST", CallState.TALKING, ["hangup"]),
+        ("DELETE", CallState.BOT, ["transfer", "hangup"]),
+        ("DELETE", CallState.TALKING, ["hangup"]),
+    ],
+)
+async def test_a_transfer_in_the_wrong_state(
+    gateway: Node, key: str, method: str, state: CallState, allowed: list[str]
+):
+    gateway.control.add(a_call(1)).state = state
+    answer = await gateway.ask(method, TRANSFER, key, json=PERSON if method == "POST" else None)
+    assert answer.problem == (409, "illegal-state") and gateway.control.transfers == []
+    assert (answer.body["state"], answer.body["consultState"], answer.body["allowed"]) == (state, "none", allowed)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_transfer_of_a_call_that_is_over(gateway: Node, key: str, method: str):
+    await gateway.over(a_call(1))
+    answer = await gateway.ask(method, TRANSFER, key, json=PERSON if method == "POST" else None)
+    assert answer.problem == (409, "illegal-state") and (answer.body["state"], answer.body["allowed"]) == ("ended", [])
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_another_channels_key_knows_of_no_such_call(gateway: Node, method: str):
+    gateway.control.add(a_call(1, "reception")).state = CallState.TRANSFERRING
+    foreign = await gateway.key(channels=["sales"])
+    answer = await gateway.ask(method, TRANSFER, foreign, json=PERSON if method == "POST" else None)
+    assert answer.problem == (404, "not-found") and gateway.control.transfers == []
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "words"),
+    [
+        ({}, "switch", "exactly one of phoneNumber"),
+        ({**PERSON, "sipUri": "sip:a@b"}, "switch", "exactly one of phoneNumber"),
+        ({**PERSON, "timeout": 301}, "timeout", "300"),
+        ({**PERSON, "timout": 30}, "timout", "did you mean"),
+        ({**PERSON, "accept": {"digit": "12"}}, "accept.digit", ""),
+        ({"targets": [{"phoneNumber": "1"}, {"agent": 5}]}, "targets[1].agent", "string"),
+    ],
+)
+async def test_a_mistake_in_a_transfer_is_named(gateway: Node, key: str, body: object, path: str, words: str):
+    gateway.control.add(a_call(1))
+    answer = await gateway.ask("POST", TRANSFER, key, json=body)
+    assert answer.problem == (422, "invalid") and gateway.control.transfers == []
+    assert answer.body["path"] == path and words in answer.body["detail"], answer.body
