@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import pytest
@@ -208,7 +209,9 @@ async def test_a_refusal(world: World, status: int, cause: Cause) -> None:
     world.legs.dial(ORDER)
     await world.far.is_called()
     await world.far.refuses(status)
-    assert await world.event(LegEnded) == LegEnded(LEG, cause, status, None, True)
+    ended = await world.event(LegEnded)
+    assert replace(ended, contacts=()) == LegEnded(LEG, cause, status, None, True)
+    assert bool(ended.contacts) is (status == 302), "where a 3xx points is a new target (RFC 3261 8.1.3.4)"
 
 
 async def test_hangup_while_it_rings_is_a_cancel(world: World) -> None:

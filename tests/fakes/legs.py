@@ -149,7 +149,8 @@ class FakeLegs:
         """The called one, or its carrier, refuses."""
         by_it = status in (480, 486, 487, 600, 603, 607, 608)
         cause = causes.of_status(status, Result.CALLEE if by_it else Result.CARRIER)
-        self._end(leg_id, LegEnded(leg_id, cause, status, None, True))
+        contacts = ("sip:elsewhere@192.0.2.9",) if 300 <= status < 400 else ()
+        self._end(leg_id, LegEnded(leg_id, cause, status, None, True, contacts=contacts))
 
     def bye(self, leg_id: LegId, reason: str = "") -> None:
         """A BYE comes, with this Reason header."""

@@ -13,6 +13,15 @@ DATA: dict[BotEventName, dict[str, Any]] = {
     BotEventName.DTMF: {"digits": "1", "complete": "max"},
     BotEventName.NO_INPUT: {"count": 1},
     BotEventName.BARGE_IN: {"playedMs": 400, "reply": 0},
+    BotEventName.TRANSFER: {
+        "status": "FAIL",
+        "hangup": False,
+        "number": "16123456789",
+        "transferId": "xfer_1",
+        "method": "invite",
+        "reason": "busy",
+        "sipStatus": 486,
+    },
     BotEventName.HANGUP: {
         "cause": {"result": "completed", "reason": "normal"},
         "sipStatus": 200,
