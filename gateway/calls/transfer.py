@@ -9,7 +9,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gateway.calls.causes import NORMAL, NOT_ANSWERED, Cause, Reason
-from gateway.calls.commands import Command, Dial, Hangup, Note, Play, SendDigits, StartTimer, StopTimer, Timer
+from gateway.calls.commands import (
+    Command,
+    Dial,
+    Hangup,
+    Note,
+    Play,
+    SendDigits,
+    StartTimer,
+    StopPlayback,
+    StopTimer,
+    Timer,
+)
 from gateway.calls.events import LegEnded, LegRinging
 from gateway.calls.model import Call, JsonObject, Leg, LegId, Role, Room, Spoken
 from gateway.calls.outbound import Callee, NoWay, Outbound, TransferReason, Way, callees
@@ -62,6 +73,8 @@ class Transfer:
     _tries: dict[LegId, _Try] = field(default_factory=dict)
     _answered: dict[LegId, int | None] = field(default_factory=dict)
     """Those who have answered, and the Play that each still has to hear, if any."""
+    _said: list[int] = field(default_factory=list)
+    """The Plays for people in the lobby that are not over."""
     _uui: tuple[str, ...] = ()
     _redirections: int = 0
     _dialled_at: float | None = None
@@ -123,6 +136,7 @@ class Transfer:
 
     def playback_ended(self, playback_id: int, now: float) -> list[Command]:
         """A briefing has been heard."""
+        self._said = [said for said in self._said if said != playback_id]
         heard = [leg_id for leg_id, play in self._answered.items() if play == playback_id]
         if not heard or self.bridged is not None:
             return []
@@ -264,19 +278,22 @@ class Transfer:
     def _on_failure(self, now: float) -> list[Command]:
         if self.outcome is not None:
             return []
+        hushed = self._hush()
+        if not self._answered:
+            hushed.append(StopTimer(Timer.ACCEPT))
         if self._tries:
             if not self._answered and self.state not in (TransferState.DIALLING, TransferState.RINGING):
                 self._go(TransferTrigger.NEXT)  # the one that was briefed is gone, others still ring
-            return self._ring_timer(now)
+            return [*hushed, *self._ring_timer(now)]
         self._answered_at = None
-        return self._dial_on(now)
+        return [*hushed, *self._dial_on(now)]
 
     # ── Briefing and bridge ─────────────────────────────────────────────────────────────────────────
 
     def _brief(self, leg_id: LegId, now: float) -> list[Command]:
         announce = self.switch.announce
         if announce is not None:
-            play = self.say(Spoken(announce.text, announce.prompt))
+            play = self._tell(Spoken(announce.text, announce.prompt))
             self._answered[leg_id] = play.playback_id
             if self.state is TransferState.ANSWERED:
                 self._go(TransferTrigger.ANNOUNCE)
@@ -291,10 +308,22 @@ class Transfer:
             return []
         if self.state is not TransferState.ACCEPTING:
             self._go(TransferTrigger.ASK)
-        play = self.say(Spoken(accept.text, accept.prompt) if accept.text or accept.prompt else _DEFAULT_PROMPT)
+        play = self._tell(Spoken(accept.text, accept.prompt) if accept.text or accept.prompt else _DEFAULT_PROMPT)
         for leg_id in leg_ids:
             self._answered[leg_id] = play.playback_id
         return [play]
+
+    def _tell(self, spoken: Spoken) -> Play:
+        play = self.say(spoken)
+        self._said.append(play.playback_id)
+        return play
+
+    def _hush(self) -> list[Command]:
+        """Stop what nobody in the lobby waits for any more: the next one to hear the call's voice is somebody else."""
+        wanted = set(self._answered.values()) if self.outcome is None and self.bridged is None else set()
+        stopped = [said for said in self._said if said not in wanted]
+        self._said = [said for said in self._said if said in wanted]
+        return [StopPlayback(said) for said in stopped]
 
     def _bridge(self, leg_id: LegId, now: float) -> list[Command]:
         leg = self._leg(leg_id)
@@ -305,7 +334,7 @@ class Transfer:
         self._number = self._tries[leg_id].way.shown
         leg.room = Room.MAIN
         commands: list[Command] = [self._note("transfer.bridged", leg), *self._release_others(leg_id)]
-        commands += [StopTimer(Timer.RING), StopTimer(Timer.ACCEPT)]
+        commands += [*self._hush(), StopTimer(Timer.RING), StopTimer(Timer.ACCEPT)]
         limits = [self.switch.max_talk_ms, round(most * 1000) if (most := self._tries[leg_id].way.max_talk_s) else None]
         if any(limits):
             commands.append(StartTimer(Timer.MAX_TALK, min(limit for limit in limits if limit)))
@@ -347,7 +376,7 @@ class Transfer:
             warnings=self.switch.warnings,
         )
         self._tries.clear()
-        return [StopTimer(Timer.RING), StopTimer(Timer.ACCEPT), StopTimer(Timer.MAX_TALK)]
+        return [*self._hush(), StopTimer(Timer.RING), StopTimer(Timer.ACCEPT), StopTimer(Timer.MAX_TALK)]
 
     def _hang_up(self, legs: Iterable[Leg], cause: Cause = NORMAL, *, elsewhere: bool = False) -> list[Command]:
         commands: list[Command] = []

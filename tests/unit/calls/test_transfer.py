@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.calls.causes import NORMAL, Cause, Reason, Result
-from gateway.calls.commands import Dial, EndCall, Hangup, Note, Play, SendDigits, Timer
+from gateway.calls.commands import Dial, EndCall, Hangup, Note, Play, SendDigits, StopPlayback, Timer
 from gateway.calls.events import (
     DigitsSent,
     DtmfReceived,
@@ -309,3 +309,38 @@ def test_a_parked_bot_hears_no_key() -> None:
     desk = Desk().switches()
     desk.happens(DtmfReceived(LEG, "5"))
     assert desk.commands == []
+
+
+def test_a_briefing_that_nobody_waits_for_is_not_heard_by_the_customer() -> None:
+    desk = Desk().switches(announce="Owes us three months", continueCall=True)
+    desk.answers()
+    briefing = desk.playing[-1]
+    desk.leaves()
+    assert StopPlayback(briefing.playback_id) in desk.commands
+    assert desk.heard() == {(BotParty(), CUSTOMER)}
+
+
+def test_a_key_ends_the_prompt_that_asked_for_it() -> None:
+    desk = Desk().switches(accept=True, continueCall=True)
+    desk.answers()
+    prompt = desk.playing[-1]
+    desk.happens(DtmfReceived(desk.leg(), "1"))
+    assert StopPlayback(prompt.playback_id) in desk.commands
+
+
+def test_the_notice_is_not_put_behind_the_briefing() -> None:
+    desk = Desk().switches(announce="A long story")
+    desk.answers()
+    briefing = desk.playing[-1]
+    desk.customer_leaves()
+    stop, notice = (next(i for i, c in enumerate(desk.commands) if isinstance(c, kind)) for kind in (StopPlayback, Play))
+    assert desk.commands[stop] == StopPlayback(briefing.playback_id) and stop < notice
+
+
+def test_the_time_to_accept_is_no_longer_that_of_the_next_target() -> None:
+    desk = Desk().switches(targets=[{"phoneNumber": "+1"}, {"phoneNumber": "+2"}], accept=True)
+    desk.answers()
+    desk.happens(PlaybackEnded(desk.playing[-1].playback_id, False, 0, 900))
+    assert Timer.ACCEPT in desk.timers
+    desk.leaves()
+    assert len(desk.dials) == 2 and Timer.ACCEPT not in desk.timers
