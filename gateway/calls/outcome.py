@@ -99,6 +99,8 @@ def reason_of(event: LegEnded) -> TransferReason:
     """Why a leg that we called was not answered (transfer.md, "SIP status -> reason")."""
     if event.cause.reason is Reason.NO_RESPONSE and not event.by_peer:
         return TransferReason.UNREACHABLE
+    if event.cause.reason is Reason.NO_COMMON_CODEC:  # its 200 had no usable answer to our offer
+        return TransferReason.MEDIA_FAILED
     return _OF_STATUS.get(event.sip_status, TransferReason.CARRIER_ERROR)
 
 

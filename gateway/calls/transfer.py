@@ -163,7 +163,7 @@ class Transfer:
         if timer is Timer.MAX_TALK and self.bridged is not None:
             return self._end(TransferReason.MAX_TALK, "gateway", now) + self._hang_up(self._mine())
         if timer is Timer.ACCEPT:
-            silent = [leg_id for leg_id in self._answered if leg_id in self._tries]
+            silent = [leg_id for leg_id, play in self._answered.items() if play is None]  # others are being asked yet
             return [c for leg_id in silent for c in self._drop(leg_id, TransferReason.NOT_ACCEPTED, now)]
         if timer is Timer.RING:
             late = [leg_id for leg_id, one in self._tries.items() if leg_id not in self._answered and one.until <= now]
@@ -241,7 +241,7 @@ class Transfer:
             return []
         if self._dialled_at is None:
             self._dialled_at = now
-        if self.state is not TransferState.DIALLING:
+        if self.state is not TransferState.DIALLING and not self._answered:
             self._go(TransferTrigger.DIAL if self.state is TransferState.REQUESTED else TransferTrigger.NEXT)
         return [*commands, *self._ring_timer(now)]
 

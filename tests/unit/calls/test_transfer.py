@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.calls.causes import NORMAL, Cause, Reason, Result
+from gateway.calls.causes import NO_COMMON_CODEC, NORMAL, Cause, Reason, Result
 from gateway.calls.commands import Dial, EndCall, Hangup, Note, Play, SendDigits, StopPlayback, Timer
 from gateway.calls.events import (
     DigitsSent,
@@ -344,3 +344,29 @@ def test_the_time_to_accept_is_no_longer_that_of_the_next_target() -> None:
     assert Timer.ACCEPT in desk.timers
     desk.leaves()
     assert len(desk.dials) == 2 and Timer.ACCEPT not in desk.timers
+
+
+def test_one_of_several_points_elsewhere_while_another_is_asked() -> None:
+    desk = Desk().switches(targets=[{"phoneNumber": "+1"}, {"phoneNumber": "+2"}], strategy="parallel", accept=True)
+    desk.answers(0)
+    desk.fails(302, number=1, contacts=("sip:+4916@carrier",))
+    assert len(desk.dials) == 3
+    desk.happens(DtmfReceived(desk.leg(0), "1"))
+    assert desk.control.call.state is CallState.TALKING
+
+
+def test_one_who_answers_late_has_the_whole_time_to_accept() -> None:
+    desk = Desk().switches(targets=[{"phoneNumber": "+1"}, {"phoneNumber": "+2"}], strategy="parallel", accept=True)
+    desk.answers(0)
+    desk.happens(PlaybackEnded(desk.playing[-1].playback_id, False, 0, 900))
+    desk.answers(1)
+    desk.time_passes(Timer.ACCEPT)
+    assert Hangup(desk.leg(0), NORMAL) in desk.commands and Hangup(desk.leg(1), NORMAL) not in desk.commands
+    desk.happens(PlaybackEnded(desk.playing[-1].playback_id, False, 0, 900))
+    assert desk.timers[Timer.ACCEPT] == 10_000
+
+
+def test_an_answer_without_usable_media() -> None:
+    desk = Desk().switches(continueCall=True)
+    desk.fails(200, NO_COMMON_CODEC)
+    assert (desk.status["status"], desk.status["reason"]) == ("FAIL", "media-failed")
