@@ -273,10 +273,11 @@ class CallControl(Desk):
     # ── People ──────────────────────────────────────────────────────────────────────────────────────
 
     def _asked_to_transfer(self, switch: Switch) -> list[Command]:
-        if self.call.state is not CallState.BOT or self.transfer is not None:  # it has changed since it was looked at
+        # It has changed since it was looked at; or the call is about to end, and nobody would take the customer back.
+        if self.call.state is not CallState.BOT or self.transfer is not None or self.conversation.closed:
             return [Note("transfer.late", {"state": self.call.state.value})]
         stopped = self.turns.drop()
-        return [*self._carry_out(stopped), *self.conversation.give_way(), *self._begin_transfer(switch, by_bot=False)]
+        return [*self._carry_out(stopped), *self._begin_transfer(switch, by_bot=False)]
 
     def _begin_transfer(self, switch: Switch, *, by_bot: bool) -> list[Command]:
         call = self.call
@@ -290,7 +291,8 @@ class CallControl(Desk):
             self.new_id("xfer"), switch, call, self.outbound, leg_id, self.turns.aside, asked_by_bot=by_bot
         )
         call.transfer_id = self.transfer.id
-        return [*self._carry_out(self.turns.park()), *self.transfer.begin(self._now)]
+        gone_by = self.conversation.give_way(by_bot=by_bot)
+        return [*gone_by, *self._carry_out(self.turns.park()), *self.transfer.begin(self._now)]
 
     def _after_transfer(self) -> list[Command]:
         """What becomes of the customer when people are through with it, or could not be reached."""

@@ -27,6 +27,8 @@ class Conversation:
     closed: bool = False
     told: bool = False
     _seq: int = 0
+    _overtaken: int = 0
+    """What is answered to this request, or to one before it, is for nobody: the customer has gone to people since."""
 
     def tell(self, tell: Tell) -> list[Command]:
         """Send it, now or when those before it are answered."""
@@ -52,6 +54,17 @@ class Conversation:
         self.pending = None
         return asked
 
+    def is_overtaken(self, seq: int) -> bool:
+        """The request is from before a transfer: its answer was meant for another situation."""
+        return seq <= self._overtaken
+
+    def settled(self, seq: int) -> bool:
+        """This overtaken request is answered, or failed. Whether it was the pending one."""
+        if self.pending is None or self.pending.seq != seq:
+            return False
+        self.pending = None
+        return True
+
     def again(self, asked: AskBot) -> list[Command]:
         """Send a failed event once more, before all others, under the id it had."""
         self.pending = replace(asked, call=bot_view(self.call), again=True)
@@ -70,10 +83,17 @@ class Conversation:
             return []
         return self.abandon()
 
-    def give_way(self) -> list[Command]:
-        """The customer is taken from the bot for a while: what it has not been told or answered is too late."""
-        self.waiting.clear()
-        return self.abandon()
+    def give_way(self, *, by_bot: bool) -> list[Command]:
+        """The customer is taken from the bot for a while: what it has not been told is too late, but for the end of an
+        earlier transfer. What it was asked is given up; not if it wanted the transfer itself (it learns what happened
+        before), nor the end of a transfer: those are answered for nobody."""
+        self.waiting = deque(tell for tell in self.waiting if tell.event is BotEventName.TRANSFER)
+        if self.pending is None:
+            return []
+        if by_bot or self.pending.event is BotEventName.TRANSFER:
+            self._overtaken = self.pending.seq
+            return []
+        return [*self.abandon(), *self._next()]
 
     def abandon(self) -> list[Command]:
         """What is pending came too late."""
@@ -82,16 +102,15 @@ class Conversation:
 
     def give_up(self) -> list[Command]:
         """No more events for this bot but `hangup`, and the end of a transfer, which it is always told before."""
-        last = next((tell for tell in self.waiting if tell.event is BotEventName.TRANSFER), None)
+        last = [tell for tell in self.waiting if tell.event is BotEventName.TRANSFER]
         self.waiting.clear()
         if self.pending is not None and self.pending.event is BotEventName.TRANSFER:
             self.pending = None  # it is on its way; its answer is for nobody
             commands: list[Command] = []
         else:
             commands = self.abandon()
-        if last is not None and not self.closed:
-            commands.append(self._ask(last))
-            self.pending = None
+        if not self.closed:
+            commands += [self._ask(tell) for tell in last]
         self.closed = True
         return commands
 

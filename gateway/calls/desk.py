@@ -131,6 +131,8 @@ class Desk:
         pending = self.conversation.pending
         if pending is None or pending.seq != event.seq:
             return []
+        if self.conversation.is_overtaken(event.seq):
+            return self._too_late(event.seq)
         problem = misfit(event.response, self.call, self.channels)
         if problem:
             return self._bot_failed(event.seq, BotErrorKind.REFUSED, problem)
@@ -151,7 +153,13 @@ class Desk:
             return [c for reply in response.replies if isinstance(reply, WHILE_PARKED) for c in self._decide(reply)]
         return self._take(response)
 
+    def _too_late(self, seq: int) -> list[Command]:
+        """The answer, or none, to what was asked before the customer went to people: it changes nothing any more."""
+        return self.conversation.proceed() if self.conversation.settled(seq) else []
+
     def _bot_failed(self, seq: int, kind: BotErrorKind, detail: str) -> list[Command]:
+        if self.conversation.is_overtaken(seq):
+            return [Note("bot.failed", {"kind": kind.value, "detail": detail}), *self._too_late(seq)]
         asked = self.conversation.failed(seq)
         if asked is None:
             return []

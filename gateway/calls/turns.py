@@ -153,7 +153,7 @@ class Turns:
 
     def stop(self) -> list[Step]:
         """The bot's turn is over for good: drop everything and stop what plays."""
-        playing, self._playing = self._playing, deque()
+        playing, self._playing, self._stopping = self._playing, deque(), None
         return [*self.drop(), *(StopPlayback(p.id) for p in playing)]
 
     # ── What happened ───────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.calls.causes import NO_COMMON_CODEC, NORMAL, Cause, Reason, Result
-from gateway.calls.commands import Dial, EndCall, Hangup, Note, Play, SendDigits, StopPlayback, Timer
+from gateway.calls.commands import AbandonBot, Dial, EndCall, Hangup, Note, Play, SendDigits, StopPlayback, Timer
 from gateway.calls.events import (
     DigitsSent,
     DtmfReceived,
@@ -15,10 +15,12 @@ from gateway.calls.events import (
     PlaybackEnded,
     TimerFired,
     TransferCancelled,
+    TransferRequested,
 )
 from gateway.calls.model import BotParty, LegId, LegParty, MusicParty, Party
 from gateway.calls.outbound import NoWay, TransferReason
 from gateway.calls.states import CallState
+from gateway.calls.switch import Switch
 from tests.scripted_call import LEG, Everywhere, ScriptedCall
 
 ANN = "+4915"
@@ -370,3 +372,78 @@ def test_an_answer_without_usable_media() -> None:
     desk = Desk().switches(continueCall=True)
     desk.fails(200, NO_COMMON_CODEC)
     assert (desk.status["status"], desk.status["reason"]) == ("FAIL", "media-failed")
+
+
+def interrupted(**fields: Any) -> Desk:
+    """The customer presses a key while "I connect you" is said: the bot is asked about that as the transfer begins."""
+    desk = Desk()
+    desk.connected()
+    switch = {"type": "switch", "phoneNumber": ANN, "continueCall": True, **fields}
+    desk.bot_replies({"type": "text", "text": "I connect you"}, switch)
+    desk.presses("5")
+    desk.stopped()
+    assert desk.dials and desk.asks[-1].event.value == "bargeIn"
+    return desk
+
+
+def test_a_bot_that_fails_meanwhile_changes_nothing() -> None:
+    desk = interrupted()
+    desk.bot_fails()
+    assert not any(isinstance(command, Play) for command in desk.commands)
+    desk.answers()
+    desk.leaves()
+    assert desk.status["status"] == "SUCCESS" and desk.control.call.state is CallState.BOT
+    desk.bot_replies({"type": "text", "text": "Welcome back"})
+    assert any(isinstance(command, Play) for command in desk.commands)
+
+
+@pytest.mark.parametrize("when", ["while it rings", "after the return"])
+def test_what_a_bot_answers_to_something_before_the_transfer_is_for_nobody(when: str) -> None:
+    desk = interrupted()
+    if when == "while it rings":
+        desk.bot_replies({"type": "hangup"})
+    desk.answers()
+    desk.leaves()
+    if when == "after the return":
+        desk.bot_replies({"type": "hangup"})
+    assert desk.status["status"] == "SUCCESS"
+    assert not any(isinstance(command, Hangup) and command.leg_id == LEG for command in desk.all)
+    desk.bot_replies({"type": "text", "text": "Welcome back"})
+    assert any(isinstance(command, Play) for command in desk.commands)
+
+
+def test_the_end_of_a_transfer_is_told_though_the_next_one_begins() -> None:
+    desk = Desk().bridged(continueCall=True)
+    desk.leaves()
+    desk.happens(TransferRequested(Switch(phoneNumber=ANN, continueCall=True)))
+    assert len(desk.dials) == 2 and not any(isinstance(command, AbandonBot) for command in desk.all)
+    desk.answers(1)
+    desk.leaves(1)
+    desk.bot_replies()
+    assert [ask.event.value for ask in desk.asks] == ["start", "transfer", "transfer"]
+
+
+def test_a_customer_who_is_being_said_goodbye_is_not_transferred() -> None:
+    desk = Desk()
+    desk.connected()
+    desk.bot_fails()
+    desk.bot_fails()
+    desk.happens(TransferRequested(Switch(phoneNumber=ANN, continueCall=True)))
+    assert desk.dials == []
+    desk.played()
+    desk.played()
+    assert any(isinstance(command, Hangup) for command in desk.commands)
+
+
+def test_a_key_interrupts_again_after_a_transfer_that_came_upon_an_interruption() -> None:
+    desk = Desk()
+    desk.connected()
+    desk.bot_replies({"type": "text", "text": "A long story"})
+    desk.presses("5")
+    desk.happens(TransferRequested(Switch(phoneNumber=ANN, continueCall=True)))
+    desk.stopped()
+    desk.answers()
+    desk.leaves()
+    desk.bot_replies({"type": "text", "text": "Another one"})
+    desk.presses("6")
+    assert any(isinstance(command, StopPlayback) for command in desk.commands)
