@@ -75,13 +75,10 @@ class Conversation:
         return self._next()
 
     def hand_over(self) -> list[Command]:
-        """The call goes to another channel's bot: what the first one has not been told or answered is for nobody."""
+        """The call is about to go to another bot: what the first one has not been told or answered is for
+        nobody."""
         self.failures = 0
-        self.waiting.clear()
-        if self.pending is not None and self.pending.event is BotEventName.TRANSFER:
-            self.pending = None  # the first bot is told of it all the same
-            return []
-        return self.abandon()
+        return self._let_go()
 
     def give_way(self, *, by_bot: bool) -> list[Command]:
         """The customer is taken from the bot for a while: what it has not been told is too late, but for the end of an
@@ -102,15 +99,7 @@ class Conversation:
 
     def give_up(self) -> list[Command]:
         """No more events for this bot but `hangup`, and the end of a transfer, which it is always told before."""
-        last = [tell for tell in self.waiting if tell.event is BotEventName.TRANSFER]
-        self.waiting.clear()
-        if self.pending is not None and self.pending.event is BotEventName.TRANSFER:
-            self.pending = None  # it is on its way; its answer is for nobody
-            commands: list[Command] = []
-        else:
-            commands = self.abandon()
-        if not self.closed:
-            commands += [self._ask(tell) for tell in last]
+        commands = self._let_go()
         self.closed = True
         return commands
 
@@ -121,6 +110,15 @@ class Conversation:
         if self.told:
             commands.append(self._ask(Tell(BotEventName.HANGUP, data)))
         return commands
+
+    def _let_go(self) -> list[Command]:
+        """Nothing is awaited any more. The ends of transfers are told all the same: one that is on its way stays so."""
+        last = [tell for tell in self.waiting if tell.event is BotEventName.TRANSFER]
+        self.waiting.clear()
+        if self.pending is not None and self.pending.event is BotEventName.TRANSFER:
+            self.pending = None
+        commands = self.abandon()
+        return commands if self.closed else [*commands, *(self._ask(tell) for tell in last)]
 
     def _next(self) -> list[Command]:
         if self.pending or not self.waiting or self.closed:

@@ -80,7 +80,7 @@ class Desk:
 
     def _keep_time(self) -> list[Command]:
         """The two timers that follow from whose turn it is: the bot's (filler) and the customer's (no-input)."""
-        if self._ending or self.call.state is CallState.ENDED:
+        if self._ending or self._gone is not None or self.call.state is CallState.ENDED:
             return []
         turns, thinking = self.turns, self.conversation.pending is not None
         filler = turns.silent and thinking and self.call.channel.filler is not None
@@ -186,11 +186,11 @@ class Desk:
         return commands
 
     def _hand_off(self, channel: str, reason: str, parameters: JsonObject) -> list[Command]:
+        given_up = self.conversation.hand_over()
         before, self.call.channel = self.call.channel, self.channels[channel]
         self.turns.reset(self.call.channel.voice)
         note = Note("call.handed_off", {"channel_before": before.name, "channel": channel})
-        commands = [note, *self.conversation.hand_over()]
-        return commands + self.conversation.tell(start(reason, parameters))
+        return [note, *given_up, *self.conversation.tell(start(reason, parameters))]
 
 
 def start(reason: str, parameters: JsonObject) -> Tell:

@@ -447,3 +447,19 @@ def test_a_key_interrupts_again_after_a_transfer_that_came_upon_an_interruption(
     desk.bot_replies({"type": "text", "text": "Another one"})
     desk.presses("6")
     assert any(isinstance(command, StopPlayback) for command in desk.commands)
+
+
+def test_the_bot_that_transferred_is_told_of_the_end_though_another_goes_on() -> None:
+    desk = interrupted(postSession={"channel": "reception"})
+    desk.answers()
+    desk.leaves()
+    assert [ask.event.value for ask in desk.asks] == ["start", "bargeIn", "transfer", "start"]
+
+
+def test_no_timer_starts_when_the_customer_is_gone() -> None:
+    desk = Desk().switches(continueCall=True)
+    desk.happens(TransferCancelled())
+    desk.customer_leaves()
+    assert desk.timers == {}
+    desk.released()
+    assert isinstance(desk.commands[-1], EndCall)
