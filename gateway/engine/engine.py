@@ -56,7 +56,7 @@ class Engine:
         self.admission = Admission(self._limits_of, self.live.per_trunk)
         """To be asked before a leg is added on a trunk."""
         self._world = world
-        self._outbound = Ways(lambda: self.running.plan, self.admission)
+        self._outbound = Ways(lambda: self.running.plan, self.admission, self.live.promise)
         self._intake = Intake(self.live, self.overload, world.legs, draw)
 
     @property

@@ -73,7 +73,7 @@ class Admission:
         return self._admit(trunk, _Way.IN, now)
 
     def admit_out(self, trunk: str, now: float) -> Refusal | None:
-        """We are about to dial on this trunk. None: do it, and tell `Live.add_leg`; it counts as a new call."""
+        """We are about to dial on this trunk. None: tell `Live.promise`, and do it; it counts as a new call."""
         return self._admit(trunk, _Way.OUT, now)
 
     def _admit(self, trunk: str, way: _Way, now: float) -> Refusal | None:

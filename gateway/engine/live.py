@@ -24,6 +24,8 @@ class Live:
     finishing: set[asyncio.Task[None]] = field(default_factory=set)
     draining: bool = False
     _legs_of: dict[CallId, dict[LegId, str]] = field(default_factory=dict)
+    _promised: dict[CallId, Counter[str]] = field(default_factory=dict)
+    """Legs that are about to be dialled: counted in `per_trunk` already, in `add_leg` no more."""
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -32,7 +34,7 @@ class Live:
     def add(self, call: "LiveCall") -> None:
         """A call began, with its customer's leg."""
         self.calls[call.id] = call
-        self._legs_of[call.id] = {}
+        self._legs_of[call.id], self._promised[call.id] = {}, Counter()
         self.add_leg(call, call.customer_leg, call.trunk)
         self.per_channel[call.channel] += 1
         self.finishing.add(call.task)
@@ -46,13 +48,23 @@ class Live:
         for leg_id in list(self._legs_of[call.id]):
             self.remove_leg(call, leg_id)
         del self._legs_of[call.id]
+        self.per_trunk.subtract(self._promised.pop(call.id))  # those that a defect kept from being dialled
         self.per_channel[call.channel] -= 1
 
+    def promise(self, call_id: CallId, trunk: str) -> None:
+        """This live call may dial on this trunk: the channel is taken now, as whoever asks before it dials must find it
+        so (several targets at once, another call while the journal is awaited)."""
+        self._promised[call_id][trunk] += 1
+        self.per_trunk[trunk] += 1
+
     def add_leg(self, call: "LiveCall", leg_id: LegId, trunk: str) -> None:
-        """A live call has one more leg, on this trunk: it takes one of the trunk's channels."""
+        """A live call has one more leg, on this trunk: it takes one of the trunk's channels, one promised if it can."""
         self.by_leg[leg_id] = call
         self._legs_of[call.id][leg_id] = trunk
-        self.per_trunk[trunk] += 1
+        if self._promised[call.id][trunk]:
+            self._promised[call.id][trunk] -= 1
+        else:
+            self.per_trunk[trunk] += 1
 
     def remove_leg(self, call: "LiveCall", leg_id: LegId) -> None:
         """A leg of a live call is gone; nothing if it is not there any more."""

@@ -15,8 +15,11 @@ from gateway.engine.limits import Admission
 class Ways:
     """`calls.outbound.Outbound`, for all calls of an engine; the plan is the one that runs now."""
 
-    def __init__(self, plan: Callable[[], Dialplan], admission: Admission) -> None:
-        self._plan, self._admission = plan, admission
+    def __init__(
+        self, plan: Callable[[], Dialplan], admission: Admission, promise: Callable[[CallId, str], None]
+    ) -> None:
+        """`promise` is told of each way that is given: (call, trunk) (`Live.promise`)."""
+        self._plan, self._admission, self._promise = plan, admission, promise
         self._dialling = Dialling(lambda: plan().destinations.limits)
 
     def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
@@ -35,6 +38,7 @@ class Ways:
         full = self._admission.admit_out(way.trunk, now)
         if full is not None:
             return NoWay(TransferReason.UNREACHABLE, full.why)
+        self._promise(call.id, way.trunk)
         caller = ShownCaller(way.caller_number, way.caller_name, way.withheld)
         return Way(
             way.trunk, way.number, way.uri, way.shown, caller, way.diverting, plan.destinations.limits.max_talk_s

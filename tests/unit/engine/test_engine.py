@@ -164,6 +164,19 @@ async def test_legs_on_other_trunks_take_their_channels_and_give_them_back(desk:
     assert not desk.engine.live.by_leg and not +desk.engine.live.per_trunk
 
 
+async def test_several_targets_at_once_are_no_more_legs_than_the_trunk_takes(desk: Desk):
+    desk.runs("cps: 3}}}", "cps: 30}}}\ndestinations: {allow: ['+1']}")
+    targets = [{"phoneNumber": f"+1212555010{i}"} for i in range(4)]
+    switch = {"type": "switch", "targets": targets, "strategy": "parallel", "trunk": "small", "continueCall": True}
+    desk.bot.on(BotEventName.START, says(switch))
+    leg_id, _ = await desk.calls("500")
+    agents = [leg for leg in desk.legs.all.values() if leg.order is not None]
+    assert len(agents) == 2 and desk.engine.live.per_trunk["small"] == 2
+    desk.legs.bye(leg_id)
+    await desk.settles()
+    assert not +desk.engine.live.per_trunk and not -desk.engine.live.per_trunk
+
+
 async def test_a_full_gateway_has_sip_turn_calls_away_until_a_place_is_free(desk: Desk):
     desk.engine.live.limit = 2
     first, _ = await desk.calls("500")
