@@ -85,12 +85,11 @@ class Conversation:
         earlier transfer. What it was asked is given up; not if it wanted the transfer itself (it learns what happened
         before), nor the end of a transfer: those are answered for nobody."""
         self.waiting = deque(tell for tell in self.waiting if tell.event is BotEventName.TRANSFER)
-        if self.pending is None:
-            return []
-        if by_bot or self.pending.event is BotEventName.TRANSFER:
-            self._overtaken = self.pending.seq
-            return []
-        return [*self.abandon(), *self._next()]
+        commands: list[Command] = []
+        if self.pending is not None and not by_bot and self.pending.event is not BotEventName.TRANSFER:
+            commands = [*self.abandon(), *self._next()]
+        self._overtaken = self._seq
+        return commands
 
     def abandon(self) -> list[Command]:
         """What is pending came too late."""

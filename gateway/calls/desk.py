@@ -131,7 +131,7 @@ class Desk:
         pending = self.conversation.pending
         if pending is None or pending.seq != event.seq:
             return []
-        if self.conversation.is_overtaken(event.seq):
+        if self.turns.parked or self.conversation.is_overtaken(event.seq):
             return self._too_late(event.seq)
         problem = misfit(event.response, self.call, self.channels)
         if problem:
@@ -158,7 +158,7 @@ class Desk:
         return self.conversation.proceed() if self.conversation.settled(seq) else []
 
     def _bot_failed(self, seq: int, kind: BotErrorKind, detail: str) -> list[Command]:
-        if self.conversation.is_overtaken(seq):
+        if self.turns.parked or self.conversation.is_overtaken(seq):
             return [Note("bot.failed", {"kind": kind.value, "detail": detail}), *self._too_late(seq)]
         asked = self.conversation.failed(seq)
         if asked is None:

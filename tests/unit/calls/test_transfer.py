@@ -463,3 +463,12 @@ def test_no_timer_starts_when_the_customer_is_gone() -> None:
     assert desk.timers == {}
     desk.released()
     assert isinstance(desk.commands[-1], EndCall)
+
+
+def test_an_end_that_waited_is_told_as_the_next_transfer_begins_and_its_answer_is_for_nobody() -> None:
+    desk = interrupted()
+    desk.happens(TransferCancelled())
+    desk.happens(TransferRequested(Switch(phoneNumber=ANN, continueCall=True)))
+    assert desk.asks[-1].event.value == "transfer"
+    desk.bot_fails()
+    assert not any(isinstance(command, Play) for command in desk.commands)
