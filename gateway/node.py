@@ -1,5 +1,6 @@
 """The running node as the control API sees and steers it: live calls, the plan and its reload; made by app.py."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
@@ -32,6 +33,7 @@ class Node:
         run: Callable[[Dialplan], Awaitable[None]],
     ) -> None:
         self._engine, self._trunks, self._load, self._run = engine, trunks, load, run
+        self._reloading = asyncio.Lock()
 
     def live_calls(self) -> Sequence[Call]:
         """All calls that are not over."""
@@ -94,7 +96,8 @@ class Node:
     async def reload(self) -> Reloaded:
         """Read the files again and run what they say; live calls keep what they have. Raises ProblemsError, and then
         nothing has changed."""
-        plan = self._load()
-        await self._run(plan)
+        async with self._reloading:  # two that cross would each end and begin the same trunks' keepers
+            plan = self._load()
+            await self._run(plan)
         log.info("dialplan.reloaded", trunks=len(plan.trunks), channels=len(plan.channels), routes=len(plan.routes))
         return Reloaded(len(plan.trunks), len(plan.channels), len(plan.routes))
