@@ -335,7 +335,9 @@ def test_the_notice_is_not_put_behind_the_briefing() -> None:
     desk.answers()
     briefing = desk.playing[-1]
     desk.customer_leaves()
-    stop, notice = (next(i for i, c in enumerate(desk.commands) if isinstance(c, kind)) for kind in (StopPlayback, Play))
+    stop, notice = (
+        next(i for i, c in enumerate(desk.commands) if isinstance(c, kind)) for kind in (StopPlayback, Play)
+    )
     assert desk.commands[stop] == StopPlayback(briefing.playback_id) and stop < notice
 
 
