@@ -173,8 +173,8 @@ class Gateway:
             raise RuntimeError("the gateway is not started")
         running = _running(plan, self._session, self._metrics)
         self._metrics.know(plan.trunks, {*plan.channels, ANNOUNCEMENT})
+        self._addresses = carriers.still_valid(self._addresses, self._plan, plan)
         self.engine.running, self._plan = running, plan
-        self._addresses = {name: found for name, found in self._addresses.items() if name in plan.trunks}
         self._open_to_trunks()
         await self._keepers.apply(carriers.specs(plan))
 

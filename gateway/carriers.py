@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from gateway.dialplan.addresses import AnyAddress
 from gateway.dialplan.routing import Resolved, networks_of, trunk_of
 from gateway.dialplan.schema import Dialplan, DigestAuth, Trunk
 from gateway.sip.endpoint import Admitted
@@ -34,6 +35,16 @@ def trunk_lookup(plan: Dialplan, resolved: Resolved) -> TrunkLookup:
 
     users = {trunk.contact_user for trunk in plan.trunks.values() if trunk.contact_user}
     return lambda address, transport, port, user: lookup(address, transport, port, user if user in users else "")
+
+
+def still_valid(resolved: Resolved, before: Dialplan, plan: Dialplan) -> dict[str, tuple[AnyAddress, ...]]:
+    """Of the addresses found for the trunks of the plan `before`, those that hold for `plan`: whoever has the old host
+    of a trunk is not that trunk any more, also while DNS is down and does not say where the new one is."""
+    return {
+        name: tuple(found)
+        for name, found in resolved.items()
+        if name in plan.trunks and name in before.trunks and plan.trunks[name].host == before.trunks[name].host
+    }
 
 
 def _spec(name: str, trunk: Trunk) -> TrunkSpec:
