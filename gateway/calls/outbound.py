@@ -43,6 +43,8 @@ class Callee:
     value: str
     headers: Mapping[str, str]
     timeout_s: float
+    trunk: str | None = None
+    """By which trunk, whatever the reply says: of one to whom somebody called on it pointed (3xx)."""
 
 
 def callees(switch: Switch) -> tuple[Callee, ...]:

@@ -183,7 +183,8 @@ class Transfer:
         screened = self._answered.pop(event.leg_id, 0) != 0
         if event.contacts and not screened and self._redirections < MOST_REDIRECTIONS:  # RFC 3261 §8.1.3.4
             self._redirections += 1
-            new = Callee("sipUri", event.contacts[0], one.callee.headers, one.callee.timeout_s)
+            old = one.callee
+            new = Callee("sipUri", event.contacts[0], old.headers, old.timeout_s, one.way.trunk)
             return self._dial([new], now) or self._on_failure(now)
         reason = TransferReason.NOT_ACCEPTED if screened else reason_of(event)
         self.attempts.append(Attempt(one.way.shown, event.sip_status if event.by_peer else None, reason))

@@ -55,8 +55,8 @@ def _wanted(switch: Switch, callee: Callee) -> outbound.Wanted:
         sip_uri=callee.value if callee.kind == "sipUri" else None,
         agent=callee.value if callee.kind == "agent" else None,
         contact=callee.value if callee.kind == "contact" else None,
-        channel=switch.transfer_channel,
-        trunk=switch.trunk,
+        channel=switch.transfer_channel if callee.trunk is None else None,
+        trunk=callee.trunk or switch.trunk,
     )
 
 

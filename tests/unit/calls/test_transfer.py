@@ -17,8 +17,8 @@ from gateway.calls.events import (
     TransferCancelled,
     TransferRequested,
 )
-from gateway.calls.model import BotParty, LegId, LegParty, MusicParty, Party
-from gateway.calls.outbound import NoWay, TransferReason
+from gateway.calls.model import BotParty, Call, LegId, LegParty, MusicParty, Party
+from gateway.calls.outbound import Callee, NoWay, TransferReason, Way
 from gateway.calls.states import CallState
 from gateway.calls.switch import Switch
 from tests.scripted_call import LEG, Everywhere, ScriptedCall
@@ -335,10 +335,8 @@ def test_the_notice_is_not_put_behind_the_briefing() -> None:
     desk.answers()
     briefing = desk.playing[-1]
     desk.customer_leaves()
-    stop, notice = (
-        next(i for i, c in enumerate(desk.commands) if isinstance(c, kind)) for kind in (StopPlayback, Play)
-    )
-    assert desk.commands[stop] == StopPlayback(briefing.playback_id) and stop < notice
+    sounds = [command for command in desk.commands if isinstance(command, StopPlayback | Play)]
+    assert sounds == [StopPlayback(briefing.playback_id), desk.playing[-1]]
 
 
 def test_the_time_to_accept_is_no_longer_that_of_the_next_target() -> None:
@@ -474,3 +472,16 @@ def test_an_end_that_waited_is_told_as_the_next_transfer_begins_and_its_answer_i
     assert desk.asks[-1].event.value == "transfer"
     desk.bot_fails()
     assert not any(isinstance(command, Play) for command in desk.commands)
+
+
+def test_a_redirection_is_followed_on_the_trunk_that_it_came_from() -> None:
+    asked: list[str | None] = []
+
+    class Noted(Everywhere):
+        def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
+            asked.append(callee.trunk)
+            return super().way_to(call, switch, callee, now)
+
+    desk = Desk(ways=Noted()).switches()
+    desk.fails(302, contacts=("sip:+4916@carrier",))
+    assert asked == [None, "acme"]
