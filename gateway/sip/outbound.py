@@ -66,7 +66,8 @@ class OutboundLeg(Leg):
                 self.makeCall(self._uri(), order)
         except pj.Error as error:  # no transport to get there, no port for its media
             log.warning("leg.dial_failed", leg_id=self.leg_id, address=str(self.targets[0]), detail=reason_of(error))
-            self._end(None)
+            if not self._ended:  # makeCall may have told the end before it raised
+                self._end(None)
             return
         if len(self.targets) > 1:
             self._host.later(_SILENT_FOR_S, self._no_response)
