@@ -135,8 +135,9 @@ class CallControl(Desk):
                 self.turns.digits_sent()
                 return self._go_on()
             case PlaybackEnded():
+                ended = self._carry_out(self.turns.playback_ended(event))
                 briefed = self.transfer.playback_ended(event.playback_id, now) if self.transfer else []
-                return briefed + self._carry_out(self.turns.playback_ended(event)) + self._go_on()
+                return ended + briefed + self._go_on()
             case PlaybackStarted() | SoundFailed():
                 return []  # facts for the timeline
             case BotReplied():
@@ -228,6 +229,8 @@ class CallControl(Desk):
             commands += self._stop_all(but=Timer.NOTICE)
         elif self.transfer is not None:
             commands += self.transfer.leg_ended(event, now)
+        elif self._gone is not None and not any(one.state is LegState.CONNECTED for one in self.call.others):
+            commands.append(StopTimer(Timer.NOTICE))  # whoever heard it has hung up
         if self._gone is None or any(one.state is not LegState.ENDED for one in self.call.legs.values()):
             return commands
         return commands + self._end(*self._gone)
