@@ -100,6 +100,10 @@ class Callee(Correspondent):
         assert self._invite is not None, "it was not called"
         self._respond(self._invite, status, headers, self.sdp() if sdp else "")
 
+    def agrees(self, request: Wire) -> None:
+        """200 to a request that it does not answer by itself (`ignores`)."""
+        self._respond(request, "200 OK")
+
     async def hangs_up(self, *headers: str) -> Wire:
         """BYE, and its answer."""
         self._request("BYE", *headers)
