@@ -485,3 +485,40 @@ def test_a_redirection_is_followed_on_the_trunk_that_it_came_from() -> None:
     desk = Desk(ways=Noted()).switches()
     desk.fails(302, contacts=("sip:+4916@carrier",))
     assert asked == [None, "acme"]
+
+TWO: dict[str, Any] = {"targets": [{"phoneNumber": "+1"}, {"phoneNumber": "+2"}], "accept": True}
+
+
+def test_the_time_of_one_who_left_is_not_that_of_the_next() -> None:
+    desk = Desk().switches(**TWO)
+    desk.answers()
+    desk.played()
+    assert desk.timers[Timer.ACCEPT] == 10_000
+    desk.leaves()
+    assert Timer.ACCEPT not in desk.timers
+
+
+def test_a_redirection_disturbs_nobody_who_is_asked_already() -> None:
+    desk = Desk().switches(**TWO, strategy="parallel")
+    desk.answers()
+    desk.fails(302, number=1, contacts=("sip:+3@carrier",))
+    desk.happens(DtmfReceived(desk.leg(), "1"))
+    assert desk.control.call.state is CallState.TALKING
+    assert Hangup(desk.leg(2), NORMAL, elsewhere=True) in desk.commands
+
+
+def test_each_is_asked_for_the_key_though_another_was_before() -> None:
+    desk = Desk().switches(**TWO, strategy="parallel", announce="A call for you")
+    desk.answers(0)
+    desk.played()
+    desk.answers(1)
+    desk.played()
+    desk.played()
+    assert [type(play.items[0]).__name__ for play in desk.playing] == ["PlayPrompt"], "the second one is asked too"
+
+
+def test_a_briefing_ends_with_the_one_it_was_for() -> None:
+    desk = Desk().switches(announce="A call for you", continueCall=True)
+    desk.answers()
+    desk.leaves()
+    assert {play.playback_id for play in desk.playing} == desk.stopping
