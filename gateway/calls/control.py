@@ -226,7 +226,7 @@ class CallControl(Desk):
             if self.transfer is not None:
                 commands += self.transfer.customer_left(now, by_gateway=not event.by_peer)
                 commands += self._after_transfer()
-            commands += self._stop_all(but=Timer.NOTICE)
+            commands += [*self._stop_all(but=Timer.NOTICE), *self.conversation.give_up()]
         elif self.transfer is not None:
             commands += self.transfer.leg_ended(event, now)
         elif self._gone is not None and not any(one.state is LegState.CONNECTED for one in self.call.others):

@@ -73,6 +73,8 @@ class Transfer:
     _tries: dict[LegId, _Try] = field(default_factory=dict)
     _answered: dict[LegId, int | None] = field(default_factory=dict)
     """Those who have answered, and the Play that each still has to hear, if any."""
+    _asked: dict[LegId, float | None] = field(default_factory=dict)
+    """Those who were asked for a key, and when their time is over, once they have heard the question."""
     _said: list[int] = field(default_factory=list)
     """The Plays for people in the lobby that are not over."""
     _uui: tuple[str, ...] = ()
@@ -144,9 +146,11 @@ class Transfer:
             self._answered[leg_id] = None
         if self.switch.accept is None:
             return self._bridge(heard[0], now)
-        if self.state is TransferState.ACCEPTING:
-            return [StartTimer(Timer.ACCEPT, self.switch.accept.timeout_ms)]
-        return self._ask(heard)
+        for leg_id in heard:
+            if leg_id in self._asked:
+                self._asked[leg_id] = now + self.switch.accept.timeout_ms / 1000
+        briefed = [leg_id for leg_id in heard if leg_id not in self._asked]
+        return [*self._accept_timer(now), *(self._ask(briefed) if briefed else [])]
 
     def digit(self, leg_id: LegId, digit: str, now: float) -> list[Command]:
         """A key of somebody in the lobby: it accepts, or it does not."""
@@ -163,8 +167,9 @@ class Transfer:
         if timer is Timer.MAX_TALK and self.bridged is not None:
             return self._end(TransferReason.MAX_TALK, "gateway", now) + self._hang_up(self._mine())
         if timer is Timer.ACCEPT:
-            silent = [leg_id for leg_id, play in self._answered.items() if play is None]  # others are being asked yet
-            return [c for leg_id in silent for c in self._drop(leg_id, TransferReason.NOT_ACCEPTED, now)]
+            silent = [leg_id for leg_id, until in self._asked.items() if until is not None and until <= now]
+            commands = [c for leg_id in silent for c in self._drop(leg_id, TransferReason.NOT_ACCEPTED, now)]
+            return commands or self._accept_timer(now)
         if timer is Timer.RING:
             late = [leg_id for leg_id, one in self._tries.items() if leg_id not in self._answered and one.until <= now]
             commands = [c for leg_id in late for c in self._drop(leg_id, TransferReason.NO_ANSWER, now)]
@@ -180,7 +185,7 @@ class Transfer:
             return self._end(reason, "agent", now)
         if one is None:
             return []
-        screened = self._answered.pop(event.leg_id, 0) != 0
+        screened = self._forget(event.leg_id)
         if event.contacts and not screened and self._redirections < MOST_REDIRECTIONS:  # RFC 3261 §8.1.3.4
             self._redirections += 1
             old = one.callee
@@ -267,7 +272,7 @@ class Transfer:
     def _drop(self, leg_id: LegId, reason: TransferReason, now: float) -> list[Command]:
         """Give one callee up."""
         one, leg = self._tries.pop(leg_id, None), self._leg(leg_id)
-        self._answered.pop(leg_id, None)
+        self._forget(leg_id)
         if one is None or leg is None:
             return []
         self.attempts.append(Attempt(one.way.shown, None, reason))
@@ -279,9 +284,7 @@ class Transfer:
     def _on_failure(self, now: float) -> list[Command]:
         if self.outcome is not None:
             return []
-        hushed = self._hush()
-        if not self._answered:
-            hushed.append(StopTimer(Timer.ACCEPT))
+        hushed = [*self._hush(), *self._accept_timer(now)]
         if self._tries:
             if not self._answered and self.state not in (TransferState.DIALLING, TransferState.RINGING):
                 self._go(TransferTrigger.NEXT)  # the one that was briefed is gone, others still ring
@@ -311,8 +314,21 @@ class Transfer:
             self._go(TransferTrigger.ASK)
         play = self._tell(Spoken(accept.text, accept.prompt) if accept.text or accept.prompt else _DEFAULT_PROMPT)
         for leg_id in leg_ids:
-            self._answered[leg_id] = play.playback_id
+            self._answered[leg_id], self._asked[leg_id] = play.playback_id, None
         return [play]
+
+    def _accept_timer(self, now: float) -> list[Command]:
+        until = [until for until in self._asked.values() if until is not None]
+        if not until:
+            return [StopTimer(Timer.ACCEPT)]
+        return [StartTimer(Timer.ACCEPT, max(1, round((min(until) - now) * 1000)))]
+
+    def _forget(self, leg_id: LegId) -> bool:
+        """This one is out of the lobby; whether it had answered."""
+        self._asked.pop(leg_id, None)
+        answered = leg_id in self._answered
+        self._answered.pop(leg_id, None)
+        return answered
 
     def _tell(self, spoken: Spoken) -> Play:
         play = self.say(spoken)
@@ -335,6 +351,7 @@ class Transfer:
         self._number = self._tries[leg_id].way.shown
         leg.room = Room.MAIN
         commands: list[Command] = [self._note("transfer.bridged", leg), *self._release_others(leg_id)]
+        self._asked.clear()
         commands += [*self._hush(), StopTimer(Timer.RING), StopTimer(Timer.ACCEPT)]
         limits = [self.switch.max_talk_ms, round(most * 1000) if (most := self._tries[leg_id].way.max_talk_s) else None]
         if any(limits):
@@ -345,7 +362,7 @@ class Transfer:
         others = [leg for leg in self._mine() if leg.id != but]
         for leg in others:
             self._tries.pop(leg.id, None)
-            self._answered.pop(leg.id, None)
+            self._forget(leg.id)
         return self._hang_up(others, elsewhere=True)
 
     # ── The end ─────────────────────────────────────────────────────────────────────────────────────
@@ -377,6 +394,7 @@ class Transfer:
             warnings=self.switch.warnings,
         )
         self._tries.clear()
+        self._asked.clear()
         return [*self._hush(), StopTimer(Timer.RING), StopTimer(Timer.ACCEPT), StopTimer(Timer.MAX_TALK)]
 
     def _hang_up(self, legs: Iterable[Leg], cause: Cause = NORMAL, *, elsewhere: bool = False) -> list[Command]:

@@ -206,7 +206,7 @@ class Turns:
         if not self._plan or self._busy or self.parked:
             return False
         # A list such as [answer, text]: the text waits for the ACK.
-        return self.connected or not isinstance(self._plan[0][1], Text | Audio | Pause | Dtmf | SendDtmf)
+        return self.connected or not isinstance(self._plan[0][1], Text | Audio | Pause | Dtmf | SendDtmf | Switch)
 
     @property
     def silent(self) -> bool:

@@ -232,6 +232,7 @@ def test_not_accepted(how: str) -> None:
         desk.happens(DtmfReceived(desk.leg(), "2"))
     elif how == "silence":
         desk.happens(PlaybackEnded(desk.playing[-1].playback_id, False, 0, 900))
+        desk.now += 10
         desk.happens(TimerFired(Timer.ACCEPT))
     else:
         desk.leaves()
@@ -362,6 +363,7 @@ def test_one_who_answers_late_has_the_whole_time_to_accept() -> None:
     desk.answers(0)
     desk.happens(PlaybackEnded(desk.playing[-1].playback_id, False, 0, 900))
     desk.answers(1)
+    desk.now += 10
     desk.time_passes(Timer.ACCEPT)
     assert Hangup(desk.leg(0), NORMAL) in desk.commands and Hangup(desk.leg(1), NORMAL) not in desk.commands
     desk.happens(PlaybackEnded(desk.playing[-1].playback_id, False, 0, 900))
@@ -485,6 +487,7 @@ def test_a_redirection_is_followed_on_the_trunk_that_it_came_from() -> None:
     desk = Desk(ways=Noted()).switches()
     desk.fails(302, contacts=("sip:+4916@carrier",))
     assert asked == [None, "acme"]
+
 
 TWO: dict[str, Any] = {"targets": [{"phoneNumber": "+1"}, {"phoneNumber": "+2"}], "accept": True}
 
