@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from gateway.calls.model import Call, JsonObject
 from gateway.calls.replies import BEFORE_ANSWER, MAX_DATA, AnswerReply, BotResponse, Handoff, HangupReply, Tag
 from gateway.calls.states import CallState, LegState
+from gateway.calls.switch import Switch
 
 WHILE_PARKED = (Tag, HangupReply)
 """What may be said of a call whose customer is with people."""
@@ -31,7 +32,7 @@ def misfit(response: BotResponse, call: Call, channels: Collection[str]) -> str 
             near = get_close_matches(reply.channel, channels, 1)
             meant = f"; did you mean {near[0]!r}?" if near else ""
             return f"replies[{i}].channel: no channel {reply.channel!r}{meant}"
-        if isinstance(reply, Tag):
+        if isinstance(reply, Tag | Switch):
             data |= reply.data
             if len(json.dumps(data, ensure_ascii=False).encode()) > MAX_DATA:
                 return f"replies[{i}].data: call.data would be larger than {MAX_DATA // 1024} KiB"

@@ -64,15 +64,24 @@ class AmongPeople(Desk):
     def _begin_transfer(self, switch: Switch, *, by_bot: bool) -> list[Command]:
         call = self.call
         call.data |= switch.data
-        call.ringback, call.state = (
-            Ringback(switch.ringback),
-            advance(CALL_TRANSITIONS, call.state, CallTrigger.TRANSFER),
-        )
-        leg_id = lambda: LegId(self.new_id("leg"))  # noqa: E731
-        self.transfer = Transfer(self.new_id("xfer"), switch, call, self.outbound, leg_id, self.turns.aside)
+        call.ringback = Ringback(switch.ringback)
+        call.state = advance(CALL_TRANSITIONS, call.state, CallTrigger.TRANSFER)
+        self.transfer = Transfer(self.new_id("xfer"), switch, call, self.outbound, self._new_leg_id, self.turns.aside)
         call.transfer_id = self.transfer.id
         gone_by = self.conversation.give_way(by_bot=by_bot)
-        return [*gone_by, *self._carry_out(self.turns.park()), *self.transfer.begin(self._now)]
+        parked = [*gone_by, *self._carry_out(self.turns.park())]
+        return parked + self.transfer.begin(self._now, self._unknown_channel(switch))
+
+    def _new_leg_id(self) -> LegId:
+        return LegId(self.new_id("leg"))
+
+    def _unknown_channel(self, switch: Switch) -> str | None:
+        """What is wrong with the channels that the customer shall go to afterwards; None if nothing is."""
+        wanted = {"postSession.channel": switch.post_session.channel if switch.post_session else None}
+        if isinstance(switch.on_fail, OnFailHandoff):
+            wanted["onFail.handoff.channel"] = switch.on_fail.handoff.channel
+        wrong = (f"{key}: no channel {name!r}" for key, name in wanted.items() if name and name not in self.channels)
+        return next(wrong, None)
 
     def _after_transfer(self) -> list[Command]:
         """What becomes of the customer when people are through with it, or could not be reached."""

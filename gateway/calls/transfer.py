@@ -46,15 +46,17 @@ class Transfer(Hunt):
 
     # ── What happens ────────────────────────────────────────────────────────────────────────────────
 
-    def begin(self, now: float) -> list[Command]:
-        """Call the first target, or all of them at once."""
+    def begin(self, now: float, wrong: str | None = None) -> list[Command]:
+        """Call the first target, or all of them at once; none if something else about it is `wrong`."""
         self._left = deque(callees(self.switch))
         asked: JsonObject = {"transferId": self.id, "method": "invite", "targets": [one.value for one in self._left]}
         started = Note("transfer.started", asked)
         try:
             self._uui = encode_all([one if isinstance(one, str) else _uui(one) for one in self.switch.user_to_user])
         except ValueError as error:
-            self._detail = f"userToUser: {error}"
+            wrong = f"userToUser: {error}"
+        if wrong is not None:
+            self._detail = wrong
             return [started, *self._give_up(TransferReason.INVALID_REQUEST, now)]
         return [started, *self._dial_on(now)]
 

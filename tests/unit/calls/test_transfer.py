@@ -525,3 +525,26 @@ def test_a_briefing_ends_with_the_one_it_was_for() -> None:
     desk.answers()
     desk.leaves()
     assert {play.playback_id for play in desk.playing} == desk.stopping
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({"postSession": {"channel": "nowhere"}}, "postSession.channel: no channel 'nowhere'"),
+        ({"onFail": {"handoff": {"channel": "nowhere"}}}, "onFail.handoff.channel: no channel 'nowhere'"),
+        ({"userToUser": {"data": "x" * 1500, "encoding": "raw"}}, "userToUser: data"),
+    ],
+)
+def test_what_cannot_be_kept_is_not_begun(fields: dict[str, Any], detail: str) -> None:
+    desk = Desk().switches(continueCall=True, **fields)
+    assert desk.dials == []
+    assert desk.status["reason"] == "invalid-request"
+    assert desk.status["detail"].startswith(detail)
+
+
+def test_data_of_a_switch_counts_as_the_calls() -> None:
+    desk = Desk().connected()
+    desk.bot_replies(
+        {"type": "tag", "data": {"a": "x" * 9000}}, {"type": "switch", "phoneNumber": ANN, "data": {"b": "y" * 9000}}
+    )
+    assert desk.dials == []
