@@ -408,14 +408,25 @@ async def test_one_failure_is_bridged_and_the_event_sent_again(
     assert len(gateway.events("bot.failed")) == 1 and not gateway.events("fallback.started")
 
 
-@pytest.mark.parametrize("reply", ["switch", "queue", "voicemail", "record"])
+@pytest.mark.parametrize(
+    ("reply", "detail"),
+    [
+        ({"type": "queue", "queue": "sales"}, "replies[0]: queue is not available yet"),
+        ({"type": "voicemail"}, "replies[0]: voicemail is not available yet"),
+        ({"type": "record", "action": "start"}, "replies[0]: record is not available yet"),
+        (
+            {"type": "switch", "phoneNumber": "+16125550199", "method": "refer"},
+            "replies[0].method: refer is not available yet",
+        ),
+    ],
+)
 async def test_a_reply_that_is_not_built_yet_is_refused_by_name(
-    bot: BotServer, customer: Caller, gateway: GatewayProcess, reply: str
+    bot: BotServer, customer: Caller, gateway: GatewayProcess, reply: dict[str, Any], detail: str
 ) -> None:
-    bot.on("start", replies({"type": reply, "phoneNumber": "+16125550199"}))
+    bot.on("start", replies(reply))
     await customer.calls(RECEPTION)
     failed = await gateway.wait_for("bot.failed")
-    assert (failed["kind"], failed["detail"]) == ("refused", f"replies[0]: {reply} is not available yet")
+    assert (failed["kind"], failed["detail"]) == ("refused", detail)
 
 
 @pytest.mark.parametrize(
