@@ -69,7 +69,7 @@ async def gateway(running: GatewayProcess) -> AsyncIterator[GatewayProcess]:
 @pytest.fixture
 def home(gateway: GatewayProcess) -> Path:
     """Where the gateway runs: its store is there."""
-    return gateway._folder
+    return gateway.folder
 
 
 # ── one picture ─────────────────────────────────────────────────────────────────────────────────────

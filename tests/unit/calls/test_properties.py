@@ -315,7 +315,10 @@ class AnyCall(RuleBasedStateMachine):
         over = [n.fields for n in notes if n.name == "transfer.ended"]
         under_way = self.call.control.transfer
         assert started == [o["transferId"] for o in over] + ([under_way.id] if under_way else [])
-        assert over == [a.data for a in self.call.asks if a.event.value == "transfer" and not a.again]
+        told = [a.data for a in self.call.asks if a.event.value == "transfer" and not a.again]
+        waiting = [t.data for t in self.call.control.conversation.waiting if t.event.value == "transfer"]
+        assert over == told + waiting, "the bot is told in order, when it has answered what it was told before"
+        assert self.up() or not waiting
         assert (under_way is not None) == (self.desk.transfer_id is not None)
         assert self.up() or under_way is None
 
