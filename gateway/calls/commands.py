@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.model import CallId, Edge, JsonObject, LegId, VoiceSettings
+from gateway.calls.refers import ReferCommand
 
 # ── Legs ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -69,6 +70,8 @@ class Dial:
     diverting: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     user_to_user: tuple[str, ...] = ()
+    replaces: str | None = None
+    """A Replaces header (RFC 3891): whoever is called takes the place of a dialog of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +247,7 @@ class EndCall:
 
 
 Command: TypeAlias = (
-    Ring | Answer | Reject | Redirect | Dial | Hangup | SendDigits
+    Ring | Answer | Reject | Redirect | Dial | Hangup | SendDigits | ReferCommand
     | SetHearing | Play | StopPlayback
     | AskBot | AbandonBot
     | StartTimer | StopTimer | Note | EndCall

@@ -55,6 +55,7 @@ from gateway.calls.model import (
     PeerHold,
 )
 from gateway.calls.people import AmongPeople
+from gateway.calls.refers import ClaimRefused, LegTakenOver, PeerClaimed, ReferAnswered, ReferNotified, ReferReceived
 from gateway.calls.replies import (
     AnswerReply,
     Handoff,
@@ -141,6 +142,8 @@ class CallControl(AmongPeople):
                 return self.transfer.cancel(now) if self.transfer else []
             case TimerFired():
                 return self._timer_fired(event.timer)
+            case ReferAnswered() | ReferNotified() | ReferReceived() | PeerClaimed() | LegTakenOver() | ClaimRefused():
+                return []
             case HangupRequested():
                 return self._hang_up(event.cause, event.by)
             case _:

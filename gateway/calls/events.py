@@ -8,6 +8,7 @@ from gateway.calls.commands import Timer
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.model import Caller, LegId, PeerHold
 from gateway.calls.quality import RtpQuality
+from gateway.calls.refers import ClaimEvent, ReferEvent
 from gateway.calls.replies import BotResponse
 from gateway.calls.switch import Switch
 
@@ -20,6 +21,8 @@ class LegOffered:
 
     leg_id: LegId
     caller: Caller
+    replaces: LegId | None = None
+    """It may take the place of this leg (INVITE with Replaces, RFC 3891): the adapter has checked that it may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,9 @@ class HangupRequested:
     by: EndedBy
 
 
-LegEvent: TypeAlias = LegOffered | LegRinging | LegAnswered | LegHoldChanged | LegEnded | DtmfReceived | DigitsSent
+LegEvent: TypeAlias = (
+    LegOffered | LegRinging | LegAnswered | LegHoldChanged | LegEnded | DtmfReceived | DigitsSent | ReferEvent
+)  # fmt: skip
 VoiceEvent: TypeAlias = PlaybackStarted | PlaybackEnded | SoundFailed
 ApiEvent: TypeAlias = RepliesPushed | TransferRequested | TransferCancelled | HangupRequested
-Event: TypeAlias = LegEvent | VoiceEvent | BotReplied | BotFailed | ApiEvent | TimerFired
+Event: TypeAlias = LegEvent | VoiceEvent | BotReplied | BotFailed | ApiEvent | ClaimEvent | TimerFired

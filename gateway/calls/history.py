@@ -72,6 +72,20 @@ from gateway.calls.events import (
     TransferRequested,
 )
 from gateway.calls.model import Call, Caller, CallId, Direction, JsonObject, LegId, PeerHold
+from gateway.calls.refers import (
+    AnswerRefer,
+    ClaimPeer,
+    ClaimRefused,
+    HandOver,
+    LegTakenOver,
+    NotifyRefer,
+    PeerClaimed,
+    ReferAnswered,
+    ReferNotified,
+    ReferReceived,
+    RefuseClaim,
+    SendRefer,
+)
 from gateway.calls.states import CallState
 
 
@@ -197,6 +211,7 @@ def of_event(event: Event, call: Call, at: float, *, secret: bool) -> list[Happe
         case (
             LegOffered() | LegRinging() | DigitsSent() | BotFailed() | TimerFired() | HangupRequested()
             | TransferRequested() | TransferCancelled()
+            | ReferAnswered() | ReferNotified() | ReferReceived() | PeerClaimed() | LegTakenOver() | ClaimRefused()
         ):  # fmt: skip
             return []  # call.started, bot.failed (a Note) and what follows say it
         case _:
@@ -223,6 +238,7 @@ def of_command(command: Command, call: Call, at: float) -> list[Happening]:
         case (
             Ring() | Answer() | Reject() | Redirect() | Dial() | Hangup() | SendDigits() | SetHearing() | Play()
             | StopPlayback() | AbandonBot() | StartTimer() | StopTimer()
+            | SendRefer() | AnswerRefer() | NotifyRefer() | ClaimPeer() | HandOver() | RefuseClaim()
         ):  # fmt: skip
             return []
         case _:

@@ -7,7 +7,7 @@ from typing import Protocol, assert_never
 
 from ulid import ULID
 
-from gateway.calls.causes import PROTOCOL_ERROR, EndedBy
+from gateway.calls.causes import PROTOCOL_ERROR, Cause, EndedBy
 from gateway.calls.commands import (
     AbandonBot,
     Answer,
@@ -41,7 +41,8 @@ from gateway.calls.events import (
     TimerFired,
 )
 from gateway.calls.history import of_command, of_event
-from gateway.calls.model import Call, CallId, LegId
+from gateway.calls.model import Call, CallId, Leg, LegId
+from gateway.calls.refers import AnswerRefer, ClaimPeer, HandOver, NotifyRefer, RefuseClaim, SendRefer
 from gateway.calls.states import CallState, LegState
 from gateway.calls.view import rfc3339
 from gateway.engine.call_log import log_command, log_event
@@ -71,6 +72,15 @@ class Roster(Protocol):
 
     def remove_leg(self, call: "LiveCall", leg_id: LegId) -> None:
         """It is gone."""
+
+    def claim(self, call: "LiveCall", leg_id: LegId) -> None:
+        """The call wants whoever talks to this leg of another call."""
+
+    def hand_over(self, call: "LiveCall", leg: Leg, target: str, to: CallId) -> None:
+        """A leg of the call belongs to another one from now on."""
+
+    def refuse_claim(self, to: CallId) -> None:
+        """That other call does not get it."""
 
 
 class LiveCall:
@@ -104,6 +114,10 @@ class LiveCall:
     def post(self, event: Event) -> None:
         """Something happened to this call."""
         self._queue.put_nowait((event, None))
+
+    def hang_up_stray(self, leg_id: LegId, cause: Cause) -> None:
+        """A leg that was ours ends, as the call that it was for is over."""
+        self._world.legs.hangup(leg_id, cause, ())
 
     def on_mark(self, mark: int, samples: int, flushed: bool) -> None:
         """A buffer of this call's voice was heard to its end, or dropped."""
@@ -204,6 +218,18 @@ class LiveCall:
                 legs.hangup(command.leg_id, command.cause, command.headers, elsewhere=command.elsewhere)
             case SendDigits():
                 legs.send_digits(command.leg_id, command.digits, command.duration_ms)
+            case SendRefer():
+                legs.refer(command)
+            case AnswerRefer():
+                legs.answer_refer(command.leg_id, command.refer_id, command.status)
+            case NotifyRefer():
+                legs.notify_refer(command.leg_id, command.refer_id, command.status)
+            case ClaimPeer():
+                self._roster.claim(self, command.leg_id)
+            case HandOver():
+                self._roster.hand_over(self, command.leg, command.target, command.to)
+            case RefuseClaim():
+                self._roster.refuse_claim(command.to)
             case SetHearing():
                 self._world.bridge.set_hearing(self.id, command.edges)
             case Play():

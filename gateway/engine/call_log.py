@@ -47,6 +47,20 @@ from gateway.calls.events import (
     TransferRequested,
 )
 from gateway.calls.model import JsonObject
+from gateway.calls.refers import (
+    AnswerRefer,
+    ClaimPeer,
+    ClaimRefused,
+    HandOver,
+    LegTakenOver,
+    NotifyRefer,
+    PeerClaimed,
+    ReferAnswered,
+    ReferNotified,
+    ReferReceived,
+    RefuseClaim,
+    SendRefer,
+)
 from gateway.telemetry.log import Logger
 
 
@@ -87,6 +101,16 @@ def log_event(log: Logger, event: Event) -> None:
             log.info("call.hangup_requested", cause=str(event.cause), by=event.by.value)
         case TransferRequested() | TransferCancelled():
             log.info("transfer.commanded", start=isinstance(event, TransferRequested))
+        case ReferAnswered():
+            log.info("refer.answered", leg_id=event.leg_id, status=event.status, notifies=event.notifies)
+        case ReferNotified():
+            log.info("refer.notified", leg_id=event.leg_id, status=event.status)
+        case ReferReceived():
+            log.info("refer.received", leg_id=event.leg_id, to=event.target.user, own=event.target.own)
+        case LegTakenOver():
+            log.info("leg.taken_over", leg_id=event.leg.id)
+        case PeerClaimed() | ClaimRefused():
+            log.info("leg.claimed", refused=isinstance(event, ClaimRefused))
         case LegOffered() | DigitsSent() | PlaybackStarted() | BotReplied() | BotFailed():
             pass  # call.started, digits.sending, playback.started and bot.… say it
         case _:
@@ -107,6 +131,14 @@ def log_command(log: Logger, command: Command) -> None:
         case Dial():
             to, caller = command.number or command.uri, command.caller.number
             log.info("leg.dialling", leg_id=command.leg_id, trunk=command.trunk, to=to, **{"from": caller})
+        case SendRefer():
+            log.info("refer.sending", leg_id=command.leg_id, to=command.number or command.uri)
+        case AnswerRefer():
+            log.info("refer.answering", leg_id=command.leg_id, status=command.status)
+        case NotifyRefer():
+            log.info("refer.notifying", leg_id=command.leg_id, status=command.status)
+        case HandOver():
+            log.info("leg.handed_over", leg_id=command.leg.id, to_call=command.to)
         case Hangup():
             log.info("leg.hanging_up", leg_id=command.leg_id, cause=str(command.cause))
         case SendDigits():
@@ -129,7 +161,7 @@ def log_command(log: Logger, command: Command) -> None:
             )
         case StartTimer() | StopTimer():
             log.debug("timer.set", timer=command.timer.value, running=isinstance(command, StartTimer))
-        case SetHearing() | StopPlayback() | AbandonBot():
+        case SetHearing() | StopPlayback() | AbandonBot() | ClaimPeer() | RefuseClaim():
             pass
         case _:
             assert_never(command)

@@ -5,7 +5,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.calls.model import CallId, LegId
+from gateway.calls.causes import NORMAL
+from gateway.calls.model import CallId, Leg, LegId
+from gateway.calls.refers import ClaimRefused, LegTakenOver, PeerClaimed
 
 if TYPE_CHECKING:
     from gateway.engine.call import LiveCall
@@ -47,6 +49,7 @@ class Live:
             return
         for leg_id in list(self._legs_of[call.id]):
             self.remove_leg(call, leg_id)
+        self.by_leg.pop(call.call.customer.id, None)
         del self._legs_of[call.id]
         self.per_trunk.subtract(self._promised.pop(call.id))  # those that a defect kept from being dialled
         self.per_channel[call.channel] -= 1
@@ -67,11 +70,40 @@ class Live:
             self.per_trunk[trunk] += 1
 
     def remove_leg(self, call: "LiveCall", leg_id: LegId) -> None:
-        """A leg of a live call is gone; nothing if it is not there any more."""
+        """A leg of a live call is gone; nothing if it is not there any more. What still comes of the customer's leg (a
+        NOTIFY after its BYE) finds the call until that one is over."""
         trunk = self._legs_of[call.id].pop(leg_id, None) if call.id in self._legs_of else None
         if trunk is not None:
-            del self.by_leg[leg_id]
+            if leg_id != call.call.customer.id:
+                del self.by_leg[leg_id]
             self.per_trunk[trunk] -= 1
+
+    # ── Legs that go from one call to another ───────────────────────────────────────────────────────
+
+    def claim(self, call: "LiveCall", leg_id: LegId) -> None:
+        """A call wants whoever talks to this leg of another one, which is asked; nobody is handed over of a call that
+        is gone."""
+        other = self.by_leg.get(leg_id)
+        if other is None or other is call:
+            call.post(ClaimRefused())
+        else:
+            other.post(PeerClaimed(leg_id, call.id))
+
+    def hand_over(self, call: "LiveCall", leg: Leg, target: str, to: CallId) -> None:
+        """The leg goes on in the other call; if that one is over by now, so is the leg."""
+        self.remove_leg(call, leg.id)
+        other = self.calls.get(to)
+        if other is None:
+            call.hang_up_stray(leg.id, NORMAL)
+            return
+        self.add_leg(other, leg.id, leg.trunk)
+        other.post(LegTakenOver(leg, target))
+
+    def refuse_claim(self, to: CallId) -> None:
+        """The call that asked gets nobody."""
+        other = self.calls.get(to)
+        if other is not None:
+            other.post(ClaimRefused())
 
     async def wait_empty(self) -> None:
         """Return when no call is up and no bot is still being told of one."""

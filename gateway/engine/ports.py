@@ -14,6 +14,7 @@ from gateway.calls.commands import AskBot, Dial, SayText
 from gateway.calls.events import LegEvent
 from gateway.calls.history import Happening
 from gateway.calls.model import CallId, Edge, LegId
+from gateway.calls.refers import SendRefer
 from gateway.calls.replies import BotResponse
 
 LegSink = Callable[[LegEvent], None]
@@ -63,6 +64,15 @@ class Legs(Protocol):
 
     def send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
         """DTMF as the trunk wants it; DigitsSent follows when the last one is out (or at once if the leg is gone)."""
+
+    def refer(self, order: SendRefer) -> None:
+        """REFER on a leg, with Referred-By (RFC 3892); ReferAnswered follows, also when the leg is gone (481)."""
+
+    def answer_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
+        """The final response to a REFER that came."""
+
+    def notify_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
+        """NOTIFY, its body the status line with the standard phrase; from 200 on the subscription ends with it."""
 
 
 class Bridge(Protocol):

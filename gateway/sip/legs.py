@@ -13,6 +13,7 @@ from gateway.calls.causes import Cause, Reason, Result
 from gateway.calls.commands import Dial
 from gateway.calls.events import DigitsSent, LegEnded, LegEvent, LegOffered
 from gateway.calls.model import LegId
+from gateway.calls.refers import SendRefer
 from gateway.engine.ports import LegSink, VoiceSink
 from gateway.sip.accounts import Accounts, TrunkAccount
 from gateway.sip.elsewhere import Resolve, Searches, leads_elsewhere
@@ -133,6 +134,18 @@ class SipLegs:
     def send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
         """DTMF as the trunk wants it."""
         self._endpoint.submit(self._send_digits, leg_id, digits, duration_ms)
+
+    def refer(self, order: SendRefer) -> None:
+        """REFER."""
+        raise NotImplementedError
+
+    def answer_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
+        """The final response to a REFER that came."""
+        raise NotImplementedError
+
+    def notify_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
+        """NOTIFY."""
+        raise NotImplementedError
 
     def replace_trunks(self, specs: Sequence[TrunkSpec], trunks: TrunkLookup, admit: Admitted) -> None:
         """From now on these trunks, and the networks of their peers; live calls are not touched."""

@@ -61,6 +61,20 @@ from gateway.calls.events import (
 )
 from gateway.calls.model import Call, CallId, JsonObject
 from gateway.calls.quality import RtpQuality
+from gateway.calls.refers import (
+    AnswerRefer,
+    ClaimPeer,
+    ClaimRefused,
+    HandOver,
+    LegTakenOver,
+    NotifyRefer,
+    PeerClaimed,
+    ReferAnswered,
+    ReferNotified,
+    ReferReceived,
+    RefuseClaim,
+    SendRefer,
+)
 from gateway.telemetry.instruments import Instruments
 from gateway.telemetry.observer import SpeechSource
 from gateway.telemetry.readings import Readings, Sources
@@ -230,6 +244,8 @@ class Metrics:
                 pass
             case DigitsSent() | HangupRequested() | RepliesPushed() | TransferRequested() | TransferCancelled():
                 pass
+            case ReferAnswered() | ReferNotified() | ReferReceived() | PeerClaimed() | LegTakenOver() | ClaimRefused():
+                pass
             case _:
                 assert_never(event)
 
@@ -273,6 +289,8 @@ class Metrics:
                     lasted = self.instruments.call_duration.of(self._channel(call.channel.name))
                     lasted.observe(command.duration_ms / 1000)
             case Ring() | Reject() | Redirect() | Dial() | Hangup() | SendDigits() | StopPlayback() | AbandonBot():
+                pass
+            case SendRefer() | AnswerRefer() | NotifyRefer() | ClaimPeer() | HandOver() | RefuseClaim():
                 pass
             case _:
                 assert_never(command)

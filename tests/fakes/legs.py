@@ -18,6 +18,7 @@ from gateway.calls.events import (
 )
 from gateway.calls.model import Caller, LegId, PeerHold
 from gateway.calls.quality import RtpFlow, RtpQuality
+from gateway.calls.refers import SendRefer
 from gateway.engine.ports import LegSink, VoiceSink
 
 CALLER = Caller(sip_call_id="call-1@far", trunk="t", from_="+4912", to="100", from_name="Ann")
@@ -108,6 +109,15 @@ class FakeLegs:
         leg.got_bye = True
         leg.headers = (("Reason", causes.reason_header(cause)), *headers)
         self._end(leg_id, LegEnded(leg_id, cause, 200, causes.q850_of(cause), False))
+
+    def refer(self, order: SendRefer) -> None:
+        raise NotImplementedError
+
+    def answer_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
+        raise NotImplementedError
+
+    def notify_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
+        raise NotImplementedError
 
     def send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
         if (leg := self.live.get(leg_id)) is not None:
