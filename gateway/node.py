@@ -8,7 +8,7 @@ from gateway.api.control import NotNow, Reloaded, TrunkStatus
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.errors import BotError, BotErrorKind
 from gateway.calls.events import HangupRequested, RepliesPushed, TransferCancelled, TransferRequested
-from gateway.calls.fitting import misfit, parked_out
+from gateway.calls.fitting import misfit, parked_out, too_much_data
 from gateway.calls.model import Call, CallId
 from gateway.calls.replies import BotResponse
 from gateway.calls.states import CallState
@@ -61,16 +61,21 @@ class Node:
         live.post(RepliesPushed(response))
 
     def transfer(self, call_id: str, switch: Switch) -> None:
-        """Hand the customer to people. Raises NotNow."""
+        """Hand the customer to people, or on to others. Raises BotError or NotNow."""
         live = self._engine.live.calls.get(CallId(call_id))
-        if live is None or live.ending or live.call.state is not CallState.BOT:
+        if live is None or live.ending or not live.call.transferable:
             raise NotNow
+        if live.call.state is CallState.TALKING and switch.method == "refer":
+            raise BotError(BotErrorKind.REFUSED, "method: refer is for a customer who is with the bot; write invite")
+        over = too_much_data(live.call, switch)
+        if over is not None:
+            raise BotError(BotErrorKind.REFUSED, over)
         live.post(TransferRequested(switch))
 
     def cancel_transfer(self, call_id: str) -> None:
-        """Take a transfer back that is not bridged. Raises NotNow."""
+        """Take a transfer back that is not bridged, or a hop. Raises NotNow."""
         live = self._engine.live.calls.get(CallId(call_id))
-        if live is None or live.ending or live.call.state is not CallState.TRANSFERRING:
+        if live is None or live.ending or not (live.call.state is CallState.TRANSFERRING or live.call.passing_on):
             raise NotNow
         live.post(TransferCancelled())
 

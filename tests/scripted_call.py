@@ -39,6 +39,7 @@ from gateway.calls.events import (
 )
 from gateway.calls.model import Call, Caller, CallId, ChannelPolicy, Edge, Leg, LegId, PeerHold, Role
 from gateway.calls.outbound import Callee, NoWay, Way
+from gateway.calls.refers import ReferTarget
 from gateway.calls.replies import response
 from gateway.calls.switch import Switch
 
@@ -53,11 +54,19 @@ class Everywhere:
     """An Outbound that lets everything through but what the test names in `no`."""
 
     no: dict[str, NoWay] = field(default_factory=dict)
+    refer_on: set[str] = field(default_factory=set)
+    """Trunks whose customers may refer us."""
 
     def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
         if callee.value in self.no:
             return self.no[callee.value]
         return Way("acme", callee.value, None, callee.value, ShownCaller(call.caller.to))
+
+    def may_refer(self, call: Call, trunk: str) -> bool:
+        return trunk in self.refer_on
+
+    def referred(self, call: Call, trunk: str, target: ReferTarget) -> Switch | NoWay:
+        return self.no.get(target.user) or Switch.model_validate({"phoneNumber": target.user})
 
 
 @dataclass

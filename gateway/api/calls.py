@@ -117,6 +117,8 @@ class CallsApi:
         switch = read_switch(asked.body)
         try:
             self._control.transfer(call.id, switch)
+        except BotError as error:
+            raise refused(error) from None
         except NotNow:
             raise _illegal(call) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
@@ -178,7 +180,8 @@ class CallsApi:
                 scope=Scope.CALLS_CONTROL, summary="Hand the customer to a person", handler=self.transfer, body=Switch,
                 answer=CallOut, status=HTTPStatus.ACCEPTED,
                 about="The same object as a bot's `switch` reply. What follows is in the events: `transfer.started`, "
-                "`transfer.ringing`, `transfer.answered`, `transfer.bridged`, and exactly one `transfer.ended`.",
+                "`transfer.ringing`, `transfer.answered`, `transfer.bridged`, and exactly one `transfer.ended`. While "
+                "the customer talks to people, the person stays until the next one is there.",
                 problems=(Code.MALFORMED_JSON, Code.NOT_FOUND, Code.ILLEGAL_STATE, Code.TOO_LARGE, Code.INVALID),
             ),
             Operation(

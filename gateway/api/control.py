@@ -62,8 +62,8 @@ class Control(Protocol):
         """
 
     def transfer(self, call_id: str, switch: Switch) -> None:
-        """Hand the customer to people; returns before anybody is called. Raises NotNow when the customer is not with
-        the bot."""
+        """Hand the customer to people, or from people on to others; returns before anybody is called. Raises NotNow
+        when the customer is being handed on already or about to go, BotError for a switch that does not fit."""
 
     def cancel_transfer(self, call_id: str) -> None:
         """Take a transfer back; nothing is left ringing. Raises NotNow when there is none, or it is bridged."""

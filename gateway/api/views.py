@@ -42,11 +42,10 @@ def allowed(call: Call) -> list[CommandWord]:
     """The command words that this call takes now; of those that are built."""
     if call.state is CallState.ENDED or call.customer.state in _GONE:
         return []
-    words: dict[CallState, list[CommandWord]] = {
-        CallState.BOT: ["transfer"],
-        CallState.TRANSFERRING: ["cancel-transfer"],
-    }
-    return [*words.get(call.state, []), "hangup"]
+    words: list[CommandWord] = ["transfer"] if call.transferable else []
+    if call.state is CallState.TRANSFERRING or call.passing_on:
+        words.append("cancel-transfer")
+    return [*words, "hangup"]
 
 
 # ── A live call ─────────────────────────────────────────────────────────────────────────────────────

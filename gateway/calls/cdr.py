@@ -81,8 +81,8 @@ class Tally:
         self._data: JsonObject = {}
         self._offer: JsonObject = {}
         self._end: Happening | None = None
-        self._transfer: Happening | None = None
-        self._bridged_at: float | None = None
+        self._under_way: dict[str, Happening] = {}
+        self._bridged: dict[str, float] = {}
         self._transfers: list[JsonObject] = []
         self._answered_at: float | None = None
 
@@ -110,11 +110,11 @@ class Tally:
                 tagged = data.get("data")
                 self._data |= tagged if isinstance(tagged, dict) else {}
             case Type.TRANSFER_STARTED:
-                self._transfer, self._bridged_at = happening, None
+                self._under_way[_id_of(data)] = happening
             case Type.TRANSFER_BRIDGED:
-                self._bridged_at = happening.at
+                self._bridged[_id_of(data)] = happening.at
             case Type.TRANSFER_ENDED:
-                self._transfer = None
+                self._under_way.pop(_id_of(data), None)
                 self._transfers.append(data)
             case Type.LEG_JOINED | Type.LEG_LEFT if happening.leg_id is not None:
                 self._leg(happening.leg_id).add(happening)
@@ -137,8 +137,7 @@ class Tally:
             )
             for leg_id, leg in self._legs.items() if leg.left is None
         ]  # fmt: skip
-        if self._transfer is not None:
-            missing.append(_cut_off(self._transfer, self._bridged_at, at))
+        missing += [_cut_off(one, self._bridged.get(id_), at) for id_, one in self._under_way.items()]
         end |= {"endedBy": EndedBy.GATEWAY.value, "durationMs": _milliseconds(self._answered_at, at)}
         return [*missing, Happening(Type.CALL_ENDED, at, last.call_id, None, last.channel, last.trunk, end)]
 
@@ -172,6 +171,10 @@ class Tally:
         )
 
 
+def _id_of(data: JsonObject) -> str:
+    return _text(data.get("transferId")) or ""
+
+
 def _cut_off(started: Happening, bridged_at: float | None, at: float) -> Happening:
     """The end of a transfer that a crash cut off (transfer.md: exactly one for each, and SUCCESS if they talked)."""
     targets = started.data.get("targets")
@@ -194,6 +197,7 @@ def _cut_off(started: Happening, bridged_at: float | None, at: float) -> Happeni
         "attempts": [],
         "hops": [],
         "warnings": [],
+        **({"hopOf": started.data["hopOf"]} if "hopOf" in started.data else {}),
     }
     return replace(started, type=Type.TRANSFER_ENDED, at=at, data=status)
 

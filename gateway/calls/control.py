@@ -1,12 +1,10 @@
 """One call's control: `handle(event, now)` takes what happened and says what to do; called by the engine."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
 from gateway.calls.causes import (
     BOT_REDIRECTED,
-    Cause,
     EndedBy,
     Result,
     of_status,
@@ -15,8 +13,6 @@ from gateway.calls.commands import (
     Answer,
     BotEventName,
     Command,
-    EndCall,
-    Hangup,
     Note,
     Redirect,
     Reject,
@@ -28,6 +24,7 @@ from gateway.calls.commands import (
 )
 from gateway.calls.conversation import Tell
 from gateway.calls.desk import start
+from gateway.calls.ending import Ending
 from gateway.calls.events import (
     BotFailed,
     BotReplied,
@@ -53,9 +50,16 @@ from gateway.calls.model import (
     AnswerMode,
     LegId,
     PeerHold,
+    Room,
 )
-from gateway.calls.people import AmongPeople
-from gateway.calls.refers import ClaimRefused, LegTakenOver, PeerClaimed, ReferAnswered, ReferNotified, ReferReceived
+from gateway.calls.refers import (
+    ClaimRefused,
+    LegTakenOver,
+    PeerClaimed,
+    ReferAnswered,
+    ReferNotified,
+    ReferReceived,
+)
 from gateway.calls.replies import (
     AnswerReply,
     Handoff,
@@ -76,14 +80,13 @@ from gateway.calls.states import (
 )
 from gateway.calls.switch import Switch
 from gateway.calls.turns import Decisive
-from gateway.calls.view import farewell
 
 BOT_DECIDES_MS = 10_000
 """How long a bot may think about an `offered` call before it is answered all the same (bot-protocol.md)."""
 
 
 @dataclass(slots=True)
-class CallControl(AmongPeople):
+class CallControl(Ending):
     """The call's state machine. No I/O, no clock, no randomness: the same events give the same commands."""
 
     # ── The one entry ───────────────────────────────────────────────────────────────────────────────
@@ -92,12 +95,12 @@ class CallControl(AmongPeople):
         """What to do about `event`, in order. After EndCall every event gives an empty list."""
         if self.call.state is CallState.ENDED:
             return []
-        late = self._gone is not None and not (isinstance(event, TimerFired) and event.timer is Timer.NOTICE)
-        if (self._ending or late) and not isinstance(event, LegEnded):
-            return []  # we have hung up, or the customer has: all that still comes is late
         self._now = now
+        if self._is_late(event):
+            return self._turned_away(event)
         commands = self._dispatch(event, now)
-        commands += self._after_transfer()
+        commands += self._settle()
+        commands += self._end_if_over()
         commands += self._keep_time()
         edges = hearing(self.call)
         if edges != self._edges:
@@ -108,9 +111,9 @@ class CallControl(AmongPeople):
     def _dispatch(self, event: Event, now: float) -> list[Command]:
         match event:
             case LegOffered():
-                return self._offered()
+                return self._offered() if event.replaces is None else self._replacement_offered(event)
             case LegRinging():
-                return self.transfer.ringing(event, now) if self.transfer else []
+                return self._dialling.ringing(event, now) if self._dialling else []
             case LegAnswered():
                 return self._answered(event.leg_id, now)
             case LegEnded():
@@ -121,12 +124,12 @@ class CallControl(AmongPeople):
                 return self._digit(event.leg_id, event.digit)
             case DigitsSent():
                 if event.leg_id != self.call.customer.id:
-                    return self.transfer.digits_sent(event.leg_id, now) if self.transfer else []
+                    return self._dialling.digits_sent(event.leg_id, now) if self._dialling else []
                 self.turns.digits_sent()
                 return self._go_on()
             case PlaybackEnded():
                 ended = self._carry_out(self.turns.playback_ended(event))
-                briefed = self.transfer.playback_ended(event.playback_id, now) if self.transfer else []
+                briefed = self._dialling.playback_ended(event.playback_id, now) if self._dialling else []
                 return ended + briefed + self._go_on()
             case PlaybackStarted() | SoundFailed():
                 return []  # facts for the timeline
@@ -139,11 +142,23 @@ class CallControl(AmongPeople):
             case TransferRequested():
                 return self._asked_to_transfer(event.switch)
             case TransferCancelled():
-                return self.transfer.cancel(now) if self.transfer else []
+                return self._cancel(now)
             case TimerFired():
                 return self._timer_fired(event.timer)
-            case ReferAnswered() | ReferNotified() | ReferReceived() | PeerClaimed() | LegTakenOver() | ClaimRefused():
-                return []
+            case ReferAnswered():
+                if self.transfer is None:
+                    return []
+                return self.transfer.refer_answered(event.status, now, by_peer=event.by_peer, notifies=event.notifies)
+            case ReferNotified():
+                return self.transfer.notified(event.status, now) if self.transfer else []
+            case ReferReceived():
+                return self._refer_received(event)
+            case PeerClaimed():
+                return self._peer_claimed(event)
+            case LegTakenOver():
+                return self._taken_over(event)
+            case ClaimRefused():
+                return self._claim_refused()
             case HangupRequested():
                 return self._hang_up(event.cause, event.by)
             case _:
@@ -179,8 +194,10 @@ class CallControl(AmongPeople):
 
     def _answered(self, leg_id: LegId, now: float) -> list[Command]:
         leg = self.call.customer
+        if leg_id in self._replacing:
+            return self._replacement_answered(leg_id)
         if leg_id != leg.id:
-            return self.transfer.answered(leg_id, now) if self.transfer else []
+            return self._dialling.answered(leg_id, now) if self._dialling else []
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.ACK)
         self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.CONNECTED)
         self.call.answered_at = now
@@ -195,47 +212,6 @@ class CallControl(AmongPeople):
         if leg is not self.call.customer:
             return []
         return self._carry_out(self.turns.hold(hold is not PeerHold.NONE))
-
-    def _hang_up(self, cause: Cause, by: EndedBy, headers: Mapping[str, str] | None = None) -> list[Command]:
-        leg = self.call.customer
-        commands = self.transfer.customer_left(self._now, by_gateway=True) if self.transfer else []
-        commands += self._after_transfer()
-        leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.RELEASE)
-        return [*commands, *self._closing(cause, by), Hangup(leg.id, cause, tuple((headers or {}).items()))]
-
-    def _closing(self, cause: Cause, by: EndedBy) -> list[Command]:
-        self._ending = (cause, by)
-        return [*self._stop_all(), *self.conversation.give_up()]
-
-    def _ended(self, event: LegEnded, now: float) -> list[Command]:
-        leg = self.call.legs.get(event.leg_id)
-        if leg is None:
-            return []
-        leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.GONE)
-        commands: list[Command] = []
-        if leg is self.call.customer:
-            self._gone = (event, now)
-            if self.transfer is not None:
-                commands += self.transfer.customer_left(now, by_gateway=not event.by_peer)
-                commands += self._after_transfer()
-            commands += [*self._stop_all(but=Timer.NOTICE), *self.conversation.give_up()]
-        elif self.transfer is not None:
-            commands += self.transfer.leg_ended(event, now)
-        elif self._gone is not None and not any(one.state is LegState.CONNECTED for one in self.call.others):
-            commands.append(StopTimer(Timer.NOTICE))  # whoever heard it has hung up
-        if self._gone is None or any(one.state is not LegState.ENDED for one in self.call.legs.values()):
-            return commands
-        return commands + self._end(*self._gone)
-
-    def _end(self, event: LegEnded, at: float) -> list[Command]:
-        """The last leg is gone; the call is over since the customer's was."""
-        call = self.call
-        cause, by = self._ending or (event.cause, EndedBy.CUSTOMER if event.by_peer else EndedBy.GATEWAY)
-        call.state = advance(CALL_TRANSITIONS, call.state, CallTrigger.LEFT)
-        call.ended_at, call.cause, call.ended_by = at, cause, by
-        duration_ms = round((at - call.answered_at) * 1000) if call.answered_at is not None else 0
-        end = EndCall(call.id, cause, by, event.sip_status, event.q850, duration_ms)
-        return [*self._stop_all(), *self.conversation.farewell(farewell(end)), end]
 
     def _decide(self, reply: Decisive) -> list[Command]:
         leg = self.call.customer
@@ -268,8 +244,8 @@ class CallControl(AmongPeople):
     # ── Time ────────────────────────────────────────────────────────────────────────────────────────
 
     def _digit(self, leg_id: LegId, digit: str) -> list[Command]:
-        transfer = self.transfer
-        if self.call.state is CallState.TALKING:
+        transfer, leg = self._dialling, self.call.legs.get(leg_id)
+        if self.call.state is CallState.TALKING and leg is not None and leg.room is not Room.LOBBY:
             return self._relay(leg_id, digit)
         if leg_id != self.call.customer.id or self.turns.parked:  # a parked bot hears no digit
             return transfer.digit(leg_id, digit, self._now) if transfer else []
@@ -293,7 +269,9 @@ class CallControl(AmongPeople):
             case Timer.FILLER:
                 filler = self.call.channel.filler
                 return [self.turns.say(filler)] if filler else []
-            case Timer.RING | Timer.ACCEPT | Timer.MAX_TALK:
+            case Timer.RING | Timer.ACCEPT:
+                return self._dialling.timer(timer, self._now) if self._dialling else []
+            case Timer.MAX_TALK:
                 return self.transfer.timer(timer, self._now) if self.transfer else []
             case Timer.NOTICE:
                 return self._release_others()

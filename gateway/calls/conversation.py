@@ -99,7 +99,7 @@ class Conversation:
     def give_up(self) -> list[Command]:
         """No more events for this bot but `hangup`, and the end of a transfer, which it is always told before."""
         commands = self._let_go()
-        self.closed = True
+        self.closed = self.call.closing = True
         return commands
 
     def farewell(self, data: JsonObject) -> list[Command]:

@@ -9,6 +9,7 @@ from gateway.calls.conversation import Conversation, Tell
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.events import BotReplied, LegEnded
 from gateway.calls.fitting import WHILE_PARKED, misfit
+from gateway.calls.handing import Handing
 from gateway.calls.model import Call, ChannelPolicy, Edge, JsonObject, Spoken
 from gateway.calls.outbound import Outbound
 from gateway.calls.replies import (
@@ -23,7 +24,6 @@ from gateway.calls.replies import (
 )
 from gateway.calls.states import CallState
 from gateway.calls.switch import Switch
-from gateway.calls.transfer import Transfer
 from gateway.calls.turns import Decisive, Step, Turns
 
 
@@ -38,7 +38,7 @@ class Desk:
     """Gives a fresh id with this prefix, such as `leg`."""
     conversation: Conversation = field(init=False)
     turns: Turns = field(init=False)
-    transfer: Transfer | None = None
+    transfer: Handing | None = None
     """The one that is under way."""
     _timers: set[Timer] = field(default_factory=set)
     _edges: frozenset[Edge] = frozenset()
@@ -95,8 +95,8 @@ class Desk:
                 commands.append(StartTimer(timer, after_ms) if run else StopTimer(timer))
         return commands
 
-    def _stop_all(self, but: Timer | None = None) -> list[Command]:
-        stopped = (StopTimer(timer) for timer in sorted(self._timers) if timer is not but)
+    def _stop_all(self, *but: Timer) -> list[Command]:
+        stopped = (StopTimer(timer) for timer in sorted(self._timers) if timer not in but)
         return [*self._carry_out(self.turns.stop()), *stopped]
 
     # ── Replies ─────────────────────────────────────────────────────────────────────────────────────

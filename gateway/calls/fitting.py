@@ -19,6 +19,18 @@ def parked_out(response: BotResponse, call: Call) -> bool:
     return parked and not all(isinstance(reply, WHILE_PARKED) for reply in response.replies)
 
 
+def too_much_data(call: Call, switch: Switch) -> str | None:
+    """Why the data of a switch cannot be merged into the call's; None if they can."""
+    return _TOO_LARGE if _too_large(call.data | switch.data) else None
+
+
+_TOO_LARGE = f"data: call.data would be larger than {MAX_DATA // 1024} KiB"
+
+
+def _too_large(data: JsonObject) -> bool:
+    return len(json.dumps(data, ensure_ascii=False).encode()) > MAX_DATA
+
+
 def misfit(response: BotResponse, call: Call, channels: Collection[str]) -> str | None:
     """The first thing that does not fit, with its path; None if all does. A list is taken as a whole or not at all."""
     unanswered = call.customer.state in (LegState.OFFERED, LegState.RINGING)
@@ -34,8 +46,8 @@ def misfit(response: BotResponse, call: Call, channels: Collection[str]) -> str 
             return f"replies[{i}].channel: no channel {reply.channel!r}{meant}"
         if isinstance(reply, Tag | Switch):
             data |= reply.data
-            if len(json.dumps(data, ensure_ascii=False).encode()) > MAX_DATA:
-                return f"replies[{i}].data: call.data would be larger than {MAX_DATA // 1024} KiB"
+            if _too_large(data):
+                return f"replies[{i}].{_TOO_LARGE}"
         if isinstance(reply, AnswerReply):
             unanswered = False
     return None

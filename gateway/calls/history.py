@@ -8,11 +8,11 @@
 | `call.tagged` | the bot put something into `call.data` | `data`: what it put there |
 | `call.handedOff` | another channel's bot took over; the call's channel is the new one from here on | `channelBefore` `channel` |
 | `call.ended` | the last leg is gone; the last of a call, always | `cause` `endedBy` `sipStatus` `q850` `durationMs` |
-| `leg.joined` | a leg was answered, its media flows | `role` `codec` |
+| `leg.joined` | a leg was answered, its media flows; or it came over from another call | `role` `codec` |
 | `leg.held` `leg.unheld` | the peer put us on hold, or took us back | `hold`: `sendonly` or `inactive`; – |
-| `leg.left` | a leg's dialog is gone | `role` `cause` `sipStatus` `q850` `by`: whose BYE, CANCEL or silence, `peer` or `gateway`; `rtp`: quality.py `as_json`, null without media |
+| `leg.left` | a leg's dialog is gone, or went over to another call | `role` `cause` `sipStatus` `q850` `by`: whose BYE, CANCEL or silence, `peer` or `gateway`; `rtp`: quality.py `as_json`, null without media |
 | `dtmf.received` | a key was pressed | `digit`; `•` while it may belong to a `secure` collection |
-| `transfer.started` | the customer is to be handed to people | `transferId` `method` `targets` |
+| `transfer.started` | the customer is to be handed to people | `transferId` `method` `targets`; `hopOf`: the transfer that lasts meanwhile, if people pass the customer on |
 | `transfer.ringing` `transfer.answered` `transfer.accepted` `transfer.bridged` | how far it is | `transferId` `legId` `target` |
 | `transfer.ended` | how it ended; exactly one for each that started | the status object of transfer.md |
 | `bot.asked` | an event went to the bot | `seq` `event` `again` |
@@ -31,7 +31,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from gateway.calls import quality
-from gateway.calls.causes import Cause
+from gateway.calls.causes import TRANSFERRED, Cause
 from gateway.calls.commands import (
     AbandonBot,
     Answer,
@@ -71,7 +71,7 @@ from gateway.calls.events import (
     TransferCancelled,
     TransferRequested,
 )
-from gateway.calls.model import Call, Caller, CallId, Direction, JsonObject, LegId, PeerHold
+from gateway.calls.model import Call, Caller, CallId, Direction, JsonObject, LegId, PeerHold, Role
 from gateway.calls.refers import (
     AnswerRefer,
     ClaimPeer,
@@ -188,6 +188,9 @@ def of_event(event: Event, call: Call, at: float, *, secret: bool) -> list[Happe
             return [_of(Type.LEG_HELD, call, at, {"hold": event.hold.value}, event.leg_id)]
         case LegEnded():
             return [_left(event, call, at)]
+        case LegTakenOver():
+            came: JsonObject = {"role": Role.AGENT.value, "codec": None}
+            return [_of(Type.LEG_JOINED, call, at, came, event.leg.id)]
         case DtmfReceived():
             return [_of(Type.DTMF_RECEIVED, call, at, {"digit": "•" if secret else event.digit}, event.leg_id)]
         case BotReplied():
@@ -211,7 +214,7 @@ def of_event(event: Event, call: Call, at: float, *, secret: bool) -> list[Happe
         case (
             LegOffered() | LegRinging() | DigitsSent() | BotFailed() | TimerFired() | HangupRequested()
             | TransferRequested() | TransferCancelled()
-            | ReferAnswered() | ReferNotified() | ReferReceived() | PeerClaimed() | LegTakenOver() | ClaimRefused()
+            | ReferAnswered() | ReferNotified() | ReferReceived() | PeerClaimed() | ClaimRefused()
         ):  # fmt: skip
             return []  # call.started, bot.failed (a Note) and what follows say it
         case _:
@@ -235,10 +238,20 @@ def of_command(command: Command, call: Call, at: float) -> list[Happening]:
                 "durationMs": command.duration_ms,
             }
             return [_of(Type.CALL_ENDED, call, at, data)]
+        case HandOver():
+            data = {
+                "role": command.leg.role.value,
+                "cause": cause_json(TRANSFERRED),
+                "sipStatus": 200,
+                "q850": None,
+                "by": "gateway",
+                "rtp": None,
+            }
+            return [_of(Type.LEG_LEFT, call, at, data, command.leg.id)]
         case (
             Ring() | Answer() | Reject() | Redirect() | Dial() | Hangup() | SendDigits() | SetHearing() | Play()
             | StopPlayback() | AbandonBot() | StartTimer() | StopTimer()
-            | SendRefer() | AnswerRefer() | NotifyRefer() | ClaimPeer() | HandOver() | RefuseClaim()
+            | SendRefer() | AnswerRefer() | NotifyRefer() | ClaimPeer() | RefuseClaim()
         ):  # fmt: skip
             return []
         case _:

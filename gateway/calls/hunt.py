@@ -15,9 +15,10 @@ from gateway.calls.commands import (
     StopTimer,
     Timer,
 )
-from gateway.calls.model import Call, Leg, LegId, Role, Room, Spoken
-from gateway.calls.outbound import Callee, NoWay, Outbound, TransferReason, Way
-from gateway.calls.outcome import Attempt, Outcome
+from gateway.calls.handing import Handing
+from gateway.calls.model import JsonObject, Leg, LegId, Role, Room, Spoken
+from gateway.calls.outbound import Callee, NoWay, TransferReason, Way
+from gateway.calls.outcome import Attempt
 from gateway.calls.states import (
     LEG_TRANSITIONS,
     TRANSFER_TRANSITIONS,
@@ -27,7 +28,6 @@ from gateway.calls.states import (
     TransferTrigger,
     advance,
 )
-from gateway.calls.switch import Switch
 
 
 @dataclass(slots=True)
@@ -40,41 +40,28 @@ class Try:
     """When it has rung for too long."""
 
 
-@dataclass(slots=True)
-class Hunt:
+@dataclass(slots=True, kw_only=True)
+class Hunt(Handing):
     """Whom a transfer calls. `_give_up`, `_hush`, `_accept_timer` and `_forget` are transfer.py's."""
 
-    id: str
-    switch: Switch
-    call: Call
-    outbound: Outbound
     new_leg_id: Callable[[], LegId]
     say: Callable[[Spoken], Play]
-    state: TransferState = TransferState.REQUESTED
-    outcome: Outcome | None = None
-    """Set once, when it is over."""
-    bridged: LegId | None = None
-    attempts: list[Attempt] = field(default_factory=list)
-    _left: deque[Callee] = field(default_factory=deque)
+    replaces: str | None = None
+    """Whoever is called takes the place of a dialog of its own (RFC 3891)."""
     _tries: dict[LegId, Try] = field(default_factory=dict)
+    _called: set[LegId] = field(default_factory=set)
+    """All legs that were made for it."""
     _answered: dict[LegId, int | None] = field(default_factory=dict)
     """Those who have answered, and the Play that each still has to hear, if any."""
     _asked: dict[LegId, float | None] = field(default_factory=dict)
     """Those who were asked for a key, and when their time is over, once they have heard the question."""
     _said: list[int] = field(default_factory=list)
     """The Plays for people in the lobby that are not over."""
-    _uui: tuple[str, ...] = ()
     _redirections: int = 0
-    _dialled_at: float | None = None
-    _answered_at: float | None = None
-    _bridged_at: float | None = None
-    _number: str = ""
-    _detail: str | None = None
 
     # ── Dialling ────────────────────────────────────────────────────────────────────────────────────
 
-    def _dial_on(self, now: float) -> list[Command]:
-        """Call the next target that can be called; fail when none is left."""
+    def _try_next(self, now: float) -> list[Command]:
         while self._left:
             if self.switch.strategy == "parallel":
                 wave, self._left = list(self._left), deque()
@@ -83,18 +70,18 @@ class Hunt:
             commands = self._dial(wave, now)
             if commands:
                 return commands
-        return self._give_up(self.attempts[-1].reason if self.attempts else TransferReason.INVALID_REQUEST, now)
+        return self._give_up(self._last_reason(), now)
 
     def _dial(self, wave: Iterable[Callee], now: float) -> list[Command]:
         commands: list[Command] = []
         for callee in wave:
             way = self.outbound.way_to(self.call, self.switch, callee, now)
             if isinstance(way, NoWay):
-                self.attempts.append(Attempt(callee.value, None, way.reason, way.detail))
-                self._detail = way.detail
+                self._no_way(callee, way.reason, way.detail)
                 continue
             leg = Leg(self.new_leg_id(), Role.AGENT, LegState.DIALLING, Room.LOBBY, trunk=way.trunk)
             self.call.others.append(leg)
+            self._called.add(leg.id)
             self._tries[leg.id] = Try(callee, way, now + callee.timeout_s)
             self._number = way.shown
             commands.append(self._order(leg.id, way, callee))
@@ -116,6 +103,7 @@ class Hunt:
             way.diverting,
             tuple(callee.headers.items()),
             self._uui,
+            self.replaces,
         )
 
     def _ring_timer(self, now: float) -> list[Command]:
@@ -145,13 +133,13 @@ class Hunt:
                 self._go(TransferTrigger.NEXT)  # the one that was briefed is gone, others still ring
             return [*hushed, *self._ring_timer(now)]
         self._answered_at = None
-        return [*hushed, *self._dial_on(now)]
+        return [*hushed, *self._try_next(now)]
+
+    def calls(self, leg_id: LegId) -> bool:
+        """Whether this leg was made for it."""
+        return leg_id in self._called
 
     # ── What a transfer adds ────────────────────────────────────────────────────────────────────────
-
-    def _give_up(self, reason: TransferReason, now: float) -> list[Command]:
-        """No target is left."""
-        raise NotImplementedError
 
     def _hush(self) -> list[Command]:
         """Stop what nobody in the lobby waits for any more."""
@@ -178,13 +166,11 @@ class Hunt:
     def _go(self, trigger: TransferTrigger) -> None:
         self.state = advance(TRANSFER_TRANSITIONS, self.state, trigger)
 
-    def _leg(self, leg_id: LegId) -> Leg | None:
-        return next((leg for leg in self.call.others if leg.id == leg_id), None)
-
     def _mine(self) -> list[Leg]:
-        return [leg for leg in self.call.others if leg.role is Role.AGENT and leg.state is not LegState.ENDED]
+        return [leg for leg in self.call.others if leg.id in self._called and leg.state is not LegState.ENDED]
 
     def _note(self, name: str, leg: Leg) -> Note:
         one = self._tries.get(leg.id)
         target = one.way.shown if one is not None else self._number
-        return Note(name, {"transferId": self.id, "legId": leg.id, "target": target})
+        told: JsonObject = {"transferId": self.id, "legId": leg.id, "target": target}
+        return Note(name, told | self._whose())

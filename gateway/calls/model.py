@@ -209,6 +209,18 @@ class Call:
     """What the customer hears while the call is `transferring`."""
     transfer_id: str | None = None
     """The transfer that is under way."""
+    passing_on: bool = False
+    """Whoever talks to the customer is passing them on to somebody else."""
+    closing: bool = False
+    """Its bot is told nothing more: it ends as soon as what plays has been heard."""
+
+    @property
+    def transferable(self) -> bool:
+        """The API may hand the customer to people now, or on to others. Not when the call is about to end: nobody would
+        take the customer back."""
+        if self.state is CallState.TALKING:
+            return not self.passing_on
+        return self.state is CallState.BOT and not self.passing_on and not self.closing
 
     @property
     def legs(self) -> Mapping[LegId, Leg]:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from gateway.calls.commands import ShownCaller
 from gateway.calls.model import Call
+from gateway.calls.refers import ReferTarget
 from gateway.calls.switch import Switch
 
 
@@ -103,3 +104,10 @@ class Outbound(Protocol):
 
     def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
         """Whether and how to call this one now. `now` is in seconds."""
+
+    def may_refer(self, call: Call, trunk: str) -> bool:
+        """Whether a REFER from the customer's side is honoured on this trunk."""
+
+    def referred(self, call: Call, trunk: str, target: ReferTarget) -> Switch | NoWay:
+        """What a Refer-To that came on a leg of this trunk asks for: one whose host is ours means what dialling its
+        user part on that trunk would mean. `way_to` decides later whether it may be called."""

@@ -1,5 +1,6 @@
 """How a transfer ended: the status object of transfer.md, and the reasons of its attempts; made by transfer.py."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,6 +46,11 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     method: str = "invite"
     assumed: bool = False
+    """Nobody said so, but the peer took the REFER and is gone."""
+    left_alone: bool = False
+    """They talked, and then the customer was without anybody through no hang-up: `onFail` holds."""
+    hops: tuple[JsonObject, ...] = ()
+    hop_of: str | None = None
 
     @property
     def sip_status(self) -> int | None:
@@ -71,9 +77,11 @@ class Outcome:
             "answeredAt": _time(self.answered_at),
             "humanConnectedAt": _time(self.bridged_at),
             "attempts": [attempt.as_json() for attempt in self.attempts],
-            "hops": [],
+            "hops": [*self.hops],
             "warnings": [*self.warnings],
         }
+        if self.hop_of is not None:
+            told["hopOf"] = self.hop_of
         return told | ({"detail": self.detail} if self.detail else {})
 
 
@@ -84,7 +92,7 @@ _PHRASES: Final = {
     503: "Service Unavailable", 504: "Server Time-out", 600: "Busy Everywhere", 603: "Decline",
     604: "Does Not Exist Anywhere", 606: "Not Acceptable",
 }  # fmt: skip
-_OF_STATUS: Final = {
+_OF_STATUS: Final[Mapping[int, TransferReason]] = {
     486: TransferReason.BUSY, 600: TransferReason.BUSY,
     408: TransferReason.NO_ANSWER, 480: TransferReason.NO_ANSWER, 487: TransferReason.NO_ANSWER,
     603: TransferReason.DECLINED, 403: TransferReason.DECLINED, 607: TransferReason.DECLINED,
@@ -102,6 +110,31 @@ def reason_of(event: LegEnded) -> TransferReason:
     if event.cause.reason is Reason.NO_COMMON_CODEC:  # its 200 had no usable answer to our offer
         return TransferReason.MEDIA_FAILED
     return _OF_STATUS.get(event.sip_status, TransferReason.CARRIER_ERROR)
+
+
+def reason_of_status(status: int) -> TransferReason:
+    """Why a REFER was refused, or what it asked for came to nothing (transfer.md, "SIP status -> reason")."""
+    if status in _NO_REFER:
+        return TransferReason.NOT_SUPPORTED
+    return _OF_STATUS.get(status, TransferReason.CARRIER_ERROR)
+
+
+def status_of(outcome: Outcome) -> int:
+    """The final status line of the NOTIFYs to whoever asked us to call somebody (RFC 3515 §2.4.5)."""
+    if outcome.success:
+        return 200
+    said = outcome.sip_status
+    if said is not None and said >= 400:
+        return said
+    return _STATUS_OF.get(outcome.reason, 503)
+
+
+_NO_REFER: Final = frozenset({405, 420, 421, 501})
+_STATUS_OF: Final[Mapping[TransferReason, int]] = {
+    TransferReason.NO_ANSWER: 480, TransferReason.BUSY: 486, TransferReason.DECLINED: 603,
+    TransferReason.NOT_ACCEPTED: 603, TransferReason.INVALID_NUMBER: 404, TransferReason.INVALID_REQUEST: 400,
+    TransferReason.BLOCKED: 403, TransferReason.CANCELLED: 487, TransferReason.CALLER_ABANDONED: 487,
+}  # fmt: skip
 
 
 def _time(at: float | None) -> str | None:

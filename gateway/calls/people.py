@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gateway.calls.causes import (
     NORMAL,
     TRANSFER_FAILED,
+    TRANSFERRED,
     Cause,
     EndedBy,
 )
@@ -19,13 +20,14 @@ from gateway.calls.commands import (
 from gateway.calls.conversation import Tell
 from gateway.calls.desk import Desk
 from gateway.calls.model import (
+    Leg,
     LegId,
     LegParty,
     Ringback,
     Spoken,
 )
-from gateway.calls.outbound import TransferReason
 from gateway.calls.outcome import Outcome
+from gateway.calls.referral import Referral
 from gateway.calls.replies import (
     HangupReply,
 )
@@ -54,23 +56,58 @@ class AmongPeople(Desk):
         """End the whole call."""
         raise NotImplementedError
 
+    def _leaves(self, leg: Leg) -> list[Command]:
+        """Somebody else speaks in place of this leg, or to it: what it had begun is given up."""
+        raise NotImplementedError
+
+    def _pass_on(self, switch: Switch) -> list[Command]:
+        """The customer, who talks to people, shall talk to somebody else."""
+        raise NotImplementedError
+
     def _asked_to_transfer(self, switch: Switch) -> list[Command]:
-        # It has changed since it was looked at; or the call is about to end, and nobody would take the customer back.
-        if self.call.state is not CallState.BOT or self.transfer is not None or self.conversation.closed:
+        if not self.call.transferable:  # it has changed since it was looked at
             return [Note("transfer.late", {"state": self.call.state.value})]
+        if self.call.state is CallState.TALKING:
+            return self._pass_on(switch)
         stopped = self.turns.drop()
         return [*self._carry_out(stopped), *self._begin_transfer(switch, by_bot=False)]
 
     def _begin_transfer(self, switch: Switch, *, by_bot: bool) -> list[Command]:
         call = self.call
+        given_up = self._leaves(call.customer)  # it was about to pass the call on
         call.data |= switch.data
         call.ringback = Ringback(switch.ringback)
         call.state = advance(CALL_TRANSITIONS, call.state, CallTrigger.TRANSFER)
-        self.transfer = Transfer(self.new_id("xfer"), switch, call, self.outbound, self._new_leg_id, self.turns.aside)
+        new_id = self.new_id("xfer")
+        if switch.method == "refer":
+            self.transfer = Referral(new_id, switch, call, self.outbound)
+        else:
+            self.transfer = self._hunt(new_id, switch)
         call.transfer_id = self.transfer.id
         gone_by = self.conversation.give_way(by_bot=by_bot)
-        parked = [*gone_by, *self._carry_out(self.turns.park())]
+        parked = [*given_up, *gone_by, *self._carry_out(self.turns.park())]
         return parked + self.transfer.begin(self._now, self._unknown_channel(switch))
+
+    def _hunt(
+        self,
+        new_id: str,
+        switch: Switch,
+        *,
+        hop_of: str | None = None,
+        is_hop: bool = False,
+        replaces: str | None = None,
+    ) -> Transfer:
+        return Transfer(
+            new_id,
+            switch,
+            self.call,
+            self.outbound,
+            is_hop=is_hop,
+            hop_of=hop_of,
+            new_leg_id=self._new_leg_id,
+            say=self.turns.aside,
+            replaces=replaces,
+        )
 
     def _new_leg_id(self) -> LegId:
         return LegId(self.new_id("leg"))
@@ -88,7 +125,8 @@ class AmongPeople(Desk):
         transfer = self.transfer
         if transfer is None:
             return []
-        if transfer.state is TransferState.BRIDGED and self.call.state is CallState.TRANSFERRING:
+        talking = transfer.state is TransferState.BRIDGED and not self.call.passing_on
+        if talking and self.call.state is CallState.TRANSFERRING:
             self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.BRIDGED)
         outcome = transfer.outcome
         if outcome is None:
@@ -98,14 +136,22 @@ class AmongPeople(Desk):
         commands: list[Command] = [Note("transfer.ended", status)]
         told = self.conversation.tell(Tell(BotEventName.TRANSFER, status))
         if outcome.hangup:
-            return commands + told
+            return commands + told + self._transferred_away(outcome)
         self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.RETURNED)
         self.turns.parked = False
         return commands + told + self._go_on_with(transfer.switch, outcome)
 
+    def _transferred_away(self, outcome: Outcome) -> list[Command]:
+        """After a REFER that worked the customer is somebody else's: we hang up, if the peer has not."""
+        if outcome.method != "refer" or not outcome.success:
+            return []
+        if self._gone is not None:
+            self._ending = (TRANSFERRED, EndedBy.TRANSFERRED)
+            return []
+        return self._hang_up(TRANSFERRED, EndedBy.TRANSFERRED)
+
     def _go_on_with(self, switch: Switch, outcome: Outcome) -> list[Command]:
-        lost = outcome.success and outcome.reason is TransferReason.MEDIA_FAILED
-        if outcome.success and not lost:
+        if outcome.success and not outcome.left_alone:
             if switch.post_session is not None and switch.post_session.channel in self.channels:
                 session = switch.post_session
                 return self._hand_off(session.channel, "postSession", session.parameters)
@@ -117,7 +163,7 @@ class AmongPeople(Desk):
                 return self._hand_off(other.handoff.channel, "handoff", other.handoff.parameters)
             case "return":
                 return []
-            case None if switch.continue_call:
+            case None if switch.continue_call or switch.method == "refer":  # who could not be referred stays
                 return []
             case _:
                 self._parting = (TRANSFER_FAILED, EndedBy.GATEWAY)

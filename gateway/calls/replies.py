@@ -18,7 +18,7 @@ from gateway.calls.fields import MAX_BODY as MAX_BODY
 from gateway.calls.fields import MAX_DATA as MAX_DATA
 from gateway.calls.fields import Data, Headers, Model
 from gateway.calls.refusals import refusal
-from gateway.calls.switch import Switch, fields_at, not_yet
+from gateway.calls.switch import Switch, fields_at
 
 MAX_REPLIES = 32
 NOT_YET: Final = ("queue", "voicemail", "record")
@@ -251,8 +251,6 @@ def _checked(raw: _Raw) -> BotResponse:
     for i, reply in enumerate(raw.replies):
         if isinstance(reply, _NotYet):
             raise BotError(BotErrorKind.REFUSED, f"replies[{i}]: {reply.type} is not available yet")
-        if isinstance(reply, Switch) and (why := not_yet(reply)):
-            raise BotError(BotErrorKind.REFUSED, f"replies[{i}].{why}")
         if reply.type in _TERMINAL and i + 1 < len(raw.replies):
             raise BotError(
                 BotErrorKind.REFUSED, f"replies[{i + 1}]: nothing may follow {reply.type}, which ends the list"

@@ -52,6 +52,7 @@ class CallTrigger(StrEnum):
     TRANSFER = "transfer begins"
     BRIDGED = "a person is bridged"
     RETURNED = "back to the bot"
+    PASSED_ON = "the person left, the next one is called"
     LEFT = "last leg ended"
 
 
@@ -76,6 +77,7 @@ CALL_TRANSITIONS: Mapping[tuple[CallState, CallTrigger], CallState] = {
     (CallState.TRANSFERRING, CallTrigger.RETURNED): CallState.BOT,
     (CallState.TRANSFERRING, CallTrigger.LEFT): CallState.ENDED,
     (CallState.TALKING, CallTrigger.RETURNED): CallState.BOT,
+    (CallState.TALKING, CallTrigger.PASSED_ON): CallState.TRANSFERRING,
     (CallState.TALKING, CallTrigger.LEFT): CallState.ENDED,
 }
 
@@ -103,7 +105,7 @@ LEG_TRANSITIONS: Mapping[tuple[LegState, LegTrigger], LegState] = {
 
 
 class TransferState(StrEnum):
-    """Where a transfer by INVITE is (transfer.md, States)."""
+    """Where a transfer is (transfer.md, States); by REFER it is only `requested`, `referring`, `accepted` and over."""
 
     REQUESTED = "requested"
     """It is asked for, and planned: no INVITE yet. Earlier replies have been played out."""
@@ -119,6 +121,10 @@ class TransferState(StrEnum):
     """The target was asked to press a key."""
     BRIDGED = "bridged"
     """Target and customer hear each other."""
+    REFERRING = "referring"
+    """REFER sent on the customer's leg; the customer hears ringback."""
+    ACCEPTED = "accepted"
+    """The peer's 2xx to it is here: it calls the target itself, and tells in NOTIFYs what comes of it."""
     ENDED = "ended"
     """It was bridged, and is over."""
     FAILED = "failed"
@@ -140,6 +146,9 @@ class TransferTrigger(StrEnum):
     FAIL = "no target is left"
     ABANDON = "customer hung up"
     END = "target or customer left"
+    REFER = "REFER sent"
+    ACCEPT = "2xx received"
+    TRANSFERRED = "final NOTIFY 2xx, or BYE"
 
 
 S = TypeVar("S", bound=StrEnum)
@@ -163,6 +172,15 @@ TRANSFER_TRANSITIONS: Mapping[tuple[TransferState, TransferTrigger], TransferSta
     (TransferState.BRIDGED, TransferTrigger.END): TransferState.ENDED,
 }
 
+_REFERRING = (TransferState.REFERRING, TransferState.ACCEPTED)
+REFER_TRANSITIONS: Mapping[tuple[TransferState, TransferTrigger], TransferState] = {
+    **{(state, TransferTrigger.REFER): TransferState.REFERRING for state in (TransferState.REQUESTED, *_REFERRING)},
+    (TransferState.REFERRING, TransferTrigger.ACCEPT): TransferState.ACCEPTED,
+    (TransferState.ACCEPTED, TransferTrigger.TRANSFERRED): TransferState.ENDED,
+    **{(state, TransferTrigger.FAIL): TransferState.FAILED for state in (TransferState.REQUESTED, *_REFERRING)},
+    **{(state, TransferTrigger.ABANDON): TransferState.ABANDONED for state in (TransferState.REQUESTED, *_REFERRING)},
+}
+
 
 def advance(table: Mapping[tuple[S, T], S], state: S, trigger: T) -> S:
     """The next state; IllegalTransition if the table has no such pair."""
@@ -182,6 +200,11 @@ def diagram() -> str:
             "Transfer",
             TransferState.REQUESTED.value,
             [(a.value, t.value, b.value) for (a, t), b in TRANSFER_TRANSITIONS.items()],
+        ),
+        (
+            "Refer",
+            TransferState.REQUESTED.value,
+            [(a.value, t.value, b.value) for (a, t), b in REFER_TRANSITIONS.items()],
         ),
     ):
         lines += [f"    state {name} {{", f"        [*] --> {name.lower()}_{start}"]

@@ -44,7 +44,7 @@ from gateway.calls.switch_parts import (
 
 __all__ = [
     "Accept", "Announce", "GivenCallerId", "HandoffTo", "OnFailHandoff", "PostSessionReply", "Switch", "SwitchTarget",
-    "SwitchUui", "fields_at", "not_yet", "parse_switch",
+    "SwitchUui", "fields_at", "parse_switch",
 ]  # fmt: skip
 
 
@@ -134,7 +134,19 @@ class Switch(Model, json_schema_extra=_publish):
     def warnings(self) -> tuple[str, ...]:
         """What was given and is not done, each with its field: `firstMessage: has no effect on a phone call`."""
         idle = tuple(f"{name}: has no effect on a phone call" for name in self._idle)
+        if self.method == "refer":
+            given = ((name, getattr(self, name)) for name in _NOT_BY_REFER)
+            return (*idle, *(f"{_alias(name)}: cannot be honoured by refer" for name, value in given if value))
         return (*idle, "continueRecording: recording is not available yet") if self.continue_recording else idle
+
+
+_NOT_BY_REFER: Final = (
+    "continue_call", "continue_recording", "announce", "accept", "post_dial_digits", "post_session", "max_talk_ms",
+)  # fmt: skip
+
+
+def _alias(name: str) -> str:
+    return Switch.model_fields[name].alias or name
 
 
 _NULLABLE: Final = frozenset(
@@ -165,14 +177,7 @@ def parse_switch(body: bytes) -> Switch:
     except ValidationError as error:
         example = '{"phoneNumber": "+12125550123"}'
         raise shapes.refusal(error, fields_at, whole="switch", example=example) from None
-    if why := not_yet(switch):
-        raise BotError(BotErrorKind.REFUSED, why)
     return switch
-
-
-def not_yet(switch: Switch) -> str | None:
-    """Why a switch that is right cannot be carried out so far, with the field; None if it can."""
-    return "method: refer is not available yet" if switch.method == "refer" else None
 
 
 def fields_at(loc: tuple[int | str, ...]) -> list[str]:

@@ -4,13 +4,11 @@ It owns the legs of the people it calls until the bridge: they are in the lobby,
 What becomes of the customer afterwards is control's.
 """
 
-from collections import deque
 from dataclasses import dataclass
 
 from gateway.calls.causes import Reason
 from gateway.calls.commands import (
     Command,
-    Note,
     Play,
     SendDigits,
     StartTimer,
@@ -20,9 +18,9 @@ from gateway.calls.commands import (
 )
 from gateway.calls.events import LegEnded, LegRinging
 from gateway.calls.hunt import Hunt
-from gateway.calls.model import JsonObject, LegId, Room, Spoken
-from gateway.calls.outbound import Callee, TransferReason, callees
-from gateway.calls.outcome import Attempt, Outcome, reason_of
+from gateway.calls.model import JsonObject, Leg, LegId, Room, Spoken
+from gateway.calls.outbound import Callee, TransferReason
+from gateway.calls.outcome import Attempt, reason_of
 from gateway.calls.states import (
     LEG_TRANSITIONS,
     LegState,
@@ -31,8 +29,6 @@ from gateway.calls.states import (
     TransferTrigger,
     advance,
 )
-from gateway.calls.switch import SwitchUui
-from gateway.calls.uui import Uui, encode_all
 
 MOST_REDIRECTIONS = 5
 NOTICE_MS = 1800
@@ -45,20 +41,6 @@ class Transfer(Hunt):
     """`say` makes a Play of the call's voice that is none of the bot's turn; `new_leg_id` a fresh id."""
 
     # ── What happens ────────────────────────────────────────────────────────────────────────────────
-
-    def begin(self, now: float, wrong: str | None = None) -> list[Command]:
-        """Call the first target, or all of them at once; none if something else about it is `wrong`."""
-        self._left = deque(callees(self.switch))
-        asked: JsonObject = {"transferId": self.id, "method": "invite", "targets": [one.value for one in self._left]}
-        started = Note("transfer.started", asked)
-        try:
-            self._uui = encode_all([one if isinstance(one, str) else _uui(one) for one in self.switch.user_to_user])
-        except ValueError as error:
-            wrong = f"userToUser: {error}"
-        if wrong is not None:
-            self._detail = wrong
-            return [started, *self._give_up(TransferReason.INVALID_REQUEST, now)]
-        return [started, *self._dial_on(now)]
 
     def ringing(self, event: LegRinging, now: float) -> list[Command]:
         """A provisional response."""
@@ -141,9 +123,9 @@ class Transfer(Hunt):
         """A leg of ours is gone. (Its state is set by control.)"""
         one = self._tries.pop(event.leg_id, None)
         if event.leg_id == self.bridged:
-            lost = event.cause.reason in (Reason.MEDIA_TIMEOUT, Reason.SESSION_EXPIRED, Reason.NO_RESPONSE)
-            reason = TransferReason.MEDIA_FAILED if lost else TransferReason.COMPLETED
-            return self._end(reason, "agent", now)
+            if event.cause.reason in (Reason.MEDIA_TIMEOUT, Reason.SESSION_EXPIRED, Reason.NO_RESPONSE):
+                return self.left_alone(TransferReason.MEDIA_FAILED, now)
+            return self._end(TransferReason.COMPLETED, "agent", now)
         if one is None:
             return []
         screened = self._forget(event.leg_id)
@@ -170,12 +152,6 @@ class Transfer(Hunt):
         if waiting:
             commands += [self.say(Spoken(prompt="caller-left")), StartTimer(Timer.NOTICE, NOTICE_MS)]
         return commands + self._hang_up(leg for leg in self._mine() if leg not in waiting)
-
-    def cancel(self, now: float) -> list[Command]:
-        """Take it back, before the bridge."""
-        if self.outcome is not None or self.bridged is not None:
-            return []
-        return self._give_up(TransferReason.CANCELLED, now)
 
     # ── Briefing and bridge ─────────────────────────────────────────────────────────────────────────
 
@@ -238,6 +214,8 @@ class Transfer(Hunt):
         commands: list[Command] = [self._note("transfer.bridged", leg), *self._release_others(leg_id)]
         self._asked.clear()
         commands += [*self._hush(), StopTimer(Timer.RING), StopTimer(Timer.ACCEPT)]
+        if self.is_hop:  # the transfer that it is a hop of has its own
+            return commands
         limits = [self.switch.max_talk_ms, round(most * 1000) if (most := self._tries[leg_id].way.max_talk_s) else None]
         if any(limits):
             commands.append(StartTimer(Timer.MAX_TALK, min(limit for limit in limits if limit)))
@@ -250,45 +228,42 @@ class Transfer(Hunt):
             self._forget(leg.id)
         return self._hang_up(others, elsewhere=True)
 
+    # ── Hops ────────────────────────────────────────────────────────────────────────────────────────
+
+    def adopt(self, leg: Leg, hop: JsonObject) -> None:
+        """Somebody else talks to the customer from now on; the transfer goes on."""
+        self._called.add(leg.id)
+        self._tries.clear()
+        self.bridged, leg.room = leg.id, Room.MAIN
+        self.hops.append(hop)
+
+    def passed_on(self, now: float, by: str = "agent", *, hangup: bool = False) -> list[Command]:
+        """Of a hop: whom it reached talks to the customer, and is the other transfer's. Of a transfer whose people are
+        now another call's: it is over."""
+        return self._end(TransferReason.COMPLETED, by, now, hangup=hangup)
+
+    def left_alone(self, reason: TransferReason, now: float) -> list[Command]:
+        """They talked, and the customer has nobody any more, through no hang-up."""
+        return self._end(reason, "agent", now, left_alone=True)
+
     # ── The end ─────────────────────────────────────────────────────────────────────────────────────
 
     def _give_up(self, reason: TransferReason, now: float) -> list[Command]:
         self._go(TransferTrigger.FAIL)
         return [*self._over(reason, "gateway", now), *self._hang_up(self._mine())]
 
-    def _end(self, reason: TransferReason, by: str, now: float, *, hangup: bool = False) -> list[Command]:
+    def _end(
+        self, reason: TransferReason, by: str, now: float, *, hangup: bool = False, left_alone: bool = False
+    ) -> list[Command]:
         self._go(TransferTrigger.END)
-        return self._over(reason, by, now, hangup=hangup)
+        return self._over(reason, by, now, hangup=hangup, left_alone=left_alone)
 
-    def _over(self, reason: TransferReason, by: str, now: float, *, hangup: bool = False) -> list[Command]:
+    def _over(
+        self, reason: TransferReason, by: str, now: float, *, hangup: bool = False, left_alone: bool = False
+    ) -> list[Command]:
         talked = self._bridged_at is not None
-        rang_until = self._answered_at or now
-        self.outcome = Outcome(
-            transfer_id=self.id,
-            success=talked,
-            hangup=hangup,
-            number=self._number or next((one.value for one in callees(self.switch)), ""),
-            reason=reason,
-            ended_by=by,
-            attempts=tuple(self.attempts),
-            ring_ms=round((rang_until - self._dialled_at) * 1000) if self._dialled_at is not None else 0,
-            talk_ms=round((now - self._bridged_at) * 1000) if self._bridged_at is not None else 0,
-            answered_at=self._answered_at,
-            bridged_at=self._bridged_at,
-            detail=self._detail if not talked else None,
-            warnings=self.switch.warnings,
-        )
+        self._conclude(reason, by, now, success=talked, hangup=hangup, left_alone=left_alone)
         self._tries.clear()
         self._asked.clear()
-        return [*self._hush(), StopTimer(Timer.RING), StopTimer(Timer.ACCEPT), StopTimer(Timer.MAX_TALK)]
-
-
-def _uui(given: SwitchUui) -> Uui:
-    return Uui(
-        given.data,
-        given.encoding,
-        given.purpose,
-        given.content,
-        given.protocol_discriminator,
-        given.discriminator_mode,
-    )
+        timers = [Timer.RING, Timer.ACCEPT] if self.is_hop else [Timer.RING, Timer.ACCEPT, Timer.MAX_TALK]
+        return [*self._hush(), *(StopTimer(timer) for timer in timers)]

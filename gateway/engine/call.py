@@ -42,7 +42,7 @@ from gateway.calls.events import (
 )
 from gateway.calls.history import of_command, of_event
 from gateway.calls.model import Call, CallId, Leg, LegId
-from gateway.calls.refers import AnswerRefer, ClaimPeer, HandOver, NotifyRefer, RefuseClaim, SendRefer
+from gateway.calls.refers import AnswerRefer, ClaimPeer, HandOver, LegTakenOver, NotifyRefer, RefuseClaim, SendRefer
 from gateway.calls.states import CallState, LegState
 from gateway.calls.view import rfc3339
 from gateway.engine.call_log import log_command, log_event
@@ -97,7 +97,6 @@ class LiveCall:
     ) -> None:
         call = control.call
         self.id: CallId = call.id
-        self.customer_leg: LegId = call.customer.id
         self.channel, self.trunk = call.channel.name, call.caller.trunk
         self.log = log.bind(call_id=call.id)
         self._control, self._world, self._bot_of, self._over = control, world, bot_of, over
@@ -127,6 +126,11 @@ class LiveCall:
     def call(self) -> Call:
         """The call as it is now."""
         return self._control.call
+
+    @property
+    def customer_leg(self) -> LegId:
+        """The leg that the customer speaks through now."""
+        return self.call.customer.id
 
     @property
     def ending(self) -> bool:
@@ -172,7 +176,7 @@ class LiveCall:
         for happening in happened:
             world.journal.append(happening)
         # Start, dialog and end are awaited (hostile-world.md, "Crash-only"), though no disk keeps a caller waiting.
-        weighty = isinstance(event, LegOffered | LegAnswered) or call.state is CallState.ENDED
+        weighty = isinstance(event, LegOffered | LegAnswered | LegTakenOver) or call.state is CallState.ENDED
         weighty = weighty or any(happening.type.startswith("transfer.") for happening in happened)
         if weighty and not await world.journal.settled():
             self.log.warning("journal.late")

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from ulid import ULID
 
 from gateway.calls import history
-from gateway.calls.causes import DRAINED, NO_ROUTE, OVER_LIMIT, Cause, EndedBy, Result, of_status
+from gateway.calls.causes import DRAINED, NO_ROUTE, NORMAL, OVER_LIMIT, Cause, EndedBy, Result, of_status
 from gateway.calls.control import CallControl
 from gateway.calls.events import HangupRequested, LegEnded, LegEvent, LegOffered
-from gateway.calls.model import Call, CallId, ChannelPolicy, Leg, Role, Spoken
+from gateway.calls.model import Call, CallId, ChannelPolicy, Leg, LegId, Role, Spoken
 from gateway.dialplan.routing import Refuse, ToChannel, ToPrompt, inbound
 from gateway.dialplan.schema import TrunkLimits
 from gateway.engine.call import LiveCall, World
@@ -118,7 +118,10 @@ class Engine:
     def on_leg(self, event: LegEvent) -> None:
         """An event of a leg: a new one is routed, all others go to their call."""
         if isinstance(event, LegOffered):
-            self._offered(event)
+            if event.replaces is None:
+                self._offered(event)
+            else:
+                self._offered_instead(event, event.replaces)
             return
         call = self.live.by_leg.get(event.leg_id)
         if call is not None:
@@ -131,6 +134,16 @@ class Engine:
         call = self.live.calls.get(call_id)
         if call is not None:
             call.on_mark(mark, samples, flushed)
+
+    def _offered_instead(self, event: LegOffered, replaces: LegId) -> None:
+        """An INVITE that would take the place of a leg (RFC 3891): its call decides. It takes no new channel of the
+        trunk for long, and ends none: limits are not asked."""
+        call = self.live.by_leg.get(replaces)
+        if call is None:
+            self._refuse(event, 481, "the dialog that it replaces is gone", NORMAL)
+            return
+        self.live.add_leg(call, event.leg_id, event.caller.trunk)
+        call.post(event)
 
     def _offered(self, event: LegOffered) -> None:
         caller, running = event.caller, self.running

@@ -44,10 +44,12 @@ class Live:
         self._empty.clear()
 
     def remove(self, call: "LiveCall") -> None:
-        """Its last leg is gone; those that are left are forgotten with it."""
+        """Its last leg is gone. One that came over from another call too late to be seen is hung up."""
         if self.calls.pop(call.id, None) is None:
             return
         for leg_id in list(self._legs_of[call.id]):
+            if leg_id not in call.call.legs:
+                call.hang_up_stray(leg_id, NORMAL)
             self.remove_leg(call, leg_id)
         self.by_leg.pop(call.call.customer.id, None)
         del self._legs_of[call.id]

@@ -414,10 +414,6 @@ async def test_one_failure_is_bridged_and_the_event_sent_again(
         ({"type": "queue", "queue": "sales"}, "replies[0]: queue is not available yet"),
         ({"type": "voicemail"}, "replies[0]: voicemail is not available yet"),
         ({"type": "record", "action": "start"}, "replies[0]: record is not available yet"),
-        (
-            {"type": "switch", "phoneNumber": "+16125550199", "method": "refer"},
-            "replies[0].method: refer is not available yet",
-        ),
     ],
 )
 async def test_a_reply_that_is_not_built_yet_is_refused_by_name(

@@ -48,7 +48,7 @@ def test_a_call_that_is_ending_takes_no_command(leg: LegState):
         (CallState.OFFERED, ["hangup"]),
         (CallState.BOT, ["transfer", "hangup"]),
         (CallState.TRANSFERRING, ["cancel-transfer", "hangup"]),
-        (CallState.TALKING, ["hangup"]),
+        (CallState.TALKING, ["transfer", "hangup"]),
         (CallState.ENDED, []),
     ],
 )

@@ -130,7 +130,6 @@ def test_what_is_said_stays_said() -> None:
         ({"type": "transfer"}, ": unknown reply type 'transfer'"),
         ({"type": "x" * 60_000}, f": unknown reply type '{'x' * 40}'"),
         ({"type": "queue", "queue": "1"}, ": queue is not available yet"),
-        ({"type": "switch", "phoneNumber": "1", "method": "refer"}, "method: refer is not available yet"),
         ({"type": "queue"}, ": queue is not available yet"),
         ({"type": "voicemail"}, ": voicemail is not available yet"),
         ({"type": "record"}, ": record is not available yet"),

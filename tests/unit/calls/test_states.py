@@ -6,6 +6,7 @@ from gateway.calls.errors import IllegalTransition
 from gateway.calls.states import (
     CALL_TRANSITIONS,
     LEG_TRANSITIONS,
+    REFER_TRANSITIONS,
     TRANSFER_TRANSITIONS,
     CallState,
     CallTrigger,
@@ -28,14 +29,25 @@ def test_an_illegal_step_is_one_sentence_that_names_machine_state_and_trigger():
         TRANSFER_TRANSITIONS, {TransferState.REQUESTED},
         {TransferState.ENDED, TransferState.FAILED, TransferState.ABANDONED},
     ),
+    (
+        REFER_TRANSITIONS, {TransferState.REQUESTED},
+        {TransferState.ENDED, TransferState.FAILED, TransferState.ABANDONED},
+    ),
 ])  # fmt: skip
 def test_every_state_can_be_reached_and_left_for_the_end(table, starts, ends):
     reached, before = set(starts), set()
     while reached != before:
         before = set(reached)
         reached |= {b for (a, _), b in table.items() if a in reached}
-    assert reached == set(type(min(starts)))
-    assert {a for a, _ in table} == set(type(min(starts))) - ends
+    states = {state for (a, _), b in table.items() for state in (a, b)}
+    assert reached == states
+    assert {a for a, _ in table} == states - ends
+
+
+@pytest.mark.parametrize("tables", [(CALL_TRANSITIONS,), (LEG_TRANSITIONS,), (TRANSFER_TRANSITIONS, REFER_TRANSITIONS)])
+def test_no_state_is_in_no_table(tables):
+    states = {state for table in tables for (a, _), b in table.items() for state in (a, b)}
+    assert states == set(type(min(states)))
 
 
 def test_every_live_leg_can_go_at_every_moment():

@@ -1,0 +1,134 @@
+"""How a call ends, whoever hangs up when; a base of control.py."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.calls.causes import NORMAL, Cause, EndedBy
+from gateway.calls.commands import Command, EndCall, Hangup, Reject, StopTimer, Timer
+from gateway.calls.events import Event, LegEnded, LegOffered, TimerFired
+from gateway.calls.handing import Handing
+from gateway.calls.hops import Hopping
+from gateway.calls.model import Leg
+from gateway.calls.refers import (
+    AnswerRefer,
+    LegTakenOver,
+    PeerClaimed,
+    ReferAnswered,
+    ReferNotified,
+    ReferReceived,
+    RefuseClaim,
+)
+from gateway.calls.states import (
+    CALL_TRANSITIONS,
+    LEG_TRANSITIONS,
+    CallState,
+    CallTrigger,
+    LegState,
+    LegTrigger,
+    advance,
+)
+from gateway.calls.view import farewell
+
+
+@dataclass(slots=True)
+class Ending(Hopping):
+    """The end is the customer's leg; those of others are waited for."""
+
+    def _is_late(self, event: Event) -> bool:
+        """We have hung up, or the customer has: nothing that still comes matters, but for the ends of legs, the notice
+        to those who have answered, and what the peer of a REFER still says."""
+        if isinstance(event, LegEnded):
+            return False
+        if self._ending is not None:
+            return True
+        if self._gone is None:
+            return False
+        awaited = (Timer.NOTICE, Timer.RING) if self.transfer is not None else (Timer.NOTICE,)
+        if isinstance(event, TimerFired):
+            return event.timer not in awaited
+        return self.transfer is None or not isinstance(event, ReferAnswered | ReferNotified)
+
+    def _turned_away(self, event: Event) -> list[Command]:
+        """What comes too late and would be left hanging."""
+        match event:
+            case LegOffered():
+                return [Reject(event.leg_id, 481, NORMAL)]
+            case LegTakenOver():
+                self.call.others.append(event.leg)
+                return self._release(event.leg, NORMAL)
+            case PeerClaimed():
+                return [RefuseClaim(event.by)]
+            case ReferReceived():
+                return [AnswerRefer(event.leg_id, event.refer_id, 481)]
+            case _:
+                return []
+
+    def _hang_up(self, cause: Cause, by: EndedBy, headers: Mapping[str, str] | None = None) -> list[Command]:
+        leg = self.call.customer
+        commands = self._drop_hop(self._now, customer_left=True, by_gateway=True)
+        commands += self.transfer.customer_left(self._now, by_gateway=True) if self.transfer else []
+        commands += [*self._after_transfer(), *self._release_replacements()]
+        leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.RELEASE)
+        return [*commands, *self._closing(cause, by), Hangup(leg.id, cause, tuple((headers or {}).items()))]
+
+    def _closing(self, cause: Cause, by: EndedBy) -> list[Command]:
+        self._ending = (cause, by)
+        return [*self._stop_all(), *self.conversation.give_up()]
+
+    def _ended(self, event: LegEnded, now: float) -> list[Command]:
+        leg = self.call.legs.get(event.leg_id)
+        if leg is None:
+            return []
+        leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.GONE)
+        commands: list[Command] = []
+        if leg is self.call.customer:
+            self._gone = (event, now)
+            commands += self._customer_left(by_gateway=not event.by_peer)
+        elif self._gone is not None and not any(one.state is LegState.CONNECTED for one in self.call.others):
+            commands.append(StopTimer(Timer.NOTICE))  # whoever heard it has hung up
+        else:
+            self._replacing.pop(leg.id, None)
+            commands += self._one_left(leg, event)
+        return commands
+
+    def _customer_left(self, *, by_gateway: bool) -> list[Command]:
+        commands = self._drop_hop(self._now, customer_left=True, by_gateway=by_gateway)
+        if self.transfer is not None:
+            commands += self.transfer.customer_left(self._now, by_gateway=by_gateway)
+            commands += self._after_transfer()
+        commands += self._release_replacements()
+        if self.transfer is not None:  # the peer took a REFER: it may say what became of it
+            return [*commands, *self._stop_all(Timer.NOTICE, Timer.RING)]
+        return [*commands, *self._stop_all(Timer.NOTICE), *self.conversation.give_up()]
+
+    def _one_left(self, leg: Leg, event: LegEnded) -> list[Command]:
+        """Of the people, not the customer."""
+        hop = self.hop
+        if hop is not None and leg is hop.referrer:
+            return self._referrer_left()
+        if hop is not None and hop.transfer is not None and hop.transfer.calls(leg.id):
+            return hop.transfer.leg_ended(event, self._now)
+        return self.transfer.leg_ended(event, self._now) if self.transfer is not None else []
+
+    def _end_if_over(self) -> list[Command]:
+        """The customer is gone, and so is everybody else."""
+        if self._gone is None or self.transfer is not None or self.call.state is CallState.ENDED:
+            return []
+        if any(one.state is not LegState.ENDED for one in self.call.legs.values()):
+            return []
+        return self._end(*self._gone)
+
+    def _end(self, event: LegEnded, at: float) -> list[Command]:
+        """The last leg is gone; the call is over since the customer's was."""
+        call = self.call
+        cause, by = self._ending or (event.cause, EndedBy.CUSTOMER if event.by_peer else EndedBy.GATEWAY)
+        call.state = advance(CALL_TRANSITIONS, call.state, CallTrigger.LEFT)
+        call.ended_at, call.cause, call.ended_by = at, cause, by
+        duration_ms = round((at - call.answered_at) * 1000) if call.answered_at is not None else 0
+        end = EndCall(call.id, cause, by, event.sip_status, event.q850, duration_ms)
+        return [*self._stop_all(), *self.conversation.farewell(farewell(end)), end]
+
+    @property
+    def _dialling(self) -> Handing | None:
+        """What calls people now: a hop, or the transfer."""
+        return self.hop.transfer if self.hop is not None and self.hop.transfer is not None else self.transfer
