@@ -17,16 +17,17 @@ from ulid import ULID
 from gateway import carriers
 from gateway.api.http import HttpServer
 from gateway.api.v1 import ControlApi
-from gateway.bots.builtin import AnnounceBot, EchoBot, ReceptionBot
+from gateway.bots.builtin import AnnounceBot, AttendantBot, EchoBot, ReceptionBot
 from gateway.bots.webhook import WebhookBot, open_session
 from gateway.calls.errors import SoundError
 from gateway.calls.model import RINGBACK_TONE, LegId
 from gateway.dialplan.addresses import AnyAddress
 from gateway.dialplan.problems import ProblemsError
+from gateway.dialplan.routing import NO_CHANNELS
 from gateway.dialplan.schema import BuiltinBot, Channel, Dialplan
 from gateway.dialplan.schema import WebhookBot as WebhookPlan
 from gateway.engine.call import World
-from gateway.engine.engine import ANNOUNCEMENT, Engine
+from gateway.engine.engine import Engine
 from gateway.engine.ports import Bot, StoreUnavailable
 from gateway.engine.running import Running, policy
 from gateway.engine.trunks import TrunkState
@@ -69,7 +70,7 @@ class Gateway:
         """`load` reads the plan's files again, for a reload; it raises ProblemsError."""
         self._settings, self._plan, self._load = settings, plan, load
         self._metrics = Metrics()
-        self._metrics.know(plan.trunks, {*plan.channels, ANNOUNCEMENT})
+        self._metrics.know(plan.trunks, NO_CHANNELS | plan.channels.keys())
         self._sounds = SoundLibrary(
             media=settings.media.folder,
             clock_rate=settings.media.clock_rate,
@@ -172,7 +173,7 @@ class Gateway:
         if self._session is None:
             raise RuntimeError("the gateway is not started")
         running = _running(plan, self._session, self._metrics)
-        self._metrics.know(plan.trunks, {*plan.channels, ANNOUNCEMENT})
+        self._metrics.know(plan.trunks, NO_CHANNELS | plan.channels.keys())
         self._addresses = carriers.still_valid(self._addresses, self._plan, plan)
         self.engine.running, self._plan = running, plan
         self._open_to_trunks()
@@ -290,7 +291,7 @@ def _new_leg_id() -> LegId:
 def _running(plan: Dialplan, session: aiohttp.ClientSession, metrics: Metrics) -> Running:
     policies = {name: policy(name, channel) for name, channel in plan.channels.items()}
     bots = {name: _bot(channel, session, metrics.http_retry(name)) for name, channel in plan.channels.items()}
-    return Running(plan, policies, bots, AnnounceBot)
+    return Running(plan, policies, bots, AnnounceBot, AttendantBot)
 
 
 def _bot(channel: Channel, session: aiohttp.ClientSession, retried: Callable[[], None]) -> Bot:

@@ -15,7 +15,7 @@ from gateway import __version__
 from gateway.dialplan.numbers import normalise
 from gateway.dialplan.outbound import AskedCaller, From, NoWay, Wanted, way_out
 from gateway.dialplan.problems import ProblemsError
-from gateway.dialplan.routing import Refuse, ToChannel, ToPrompt, inbound
+from gateway.dialplan.routing import Refuse, ToAgent, ToChannel, ToPrompt, inbound
 from gateway.dialplan.schema import Dialplan
 from gateway.settings import Settings, load_plan, load_settings
 
@@ -149,6 +149,8 @@ def route(
     match decision:
         case ToChannel():
             print(f"=> channel {decision.channel}")
+        case ToAgent():
+            print(f"=> agent {decision.agent}")
         case ToPrompt():
             print(f"=> plays {decision.prompt or decision.say!r}, then hangs up")
         case Refuse():

@@ -24,7 +24,7 @@ from gateway.dialplan.not_yet import NotYet
 from gateway.dialplan.parse import load, read_text
 from gateway.dialplan.problems import DialplanError, Place, Problem, ProblemsError, nearest
 from gateway.dialplan.schema import Dialplan
-from gateway.engine.running import fallback_switch
+from gateway.engine.running import fallback_switch, post_session
 
 DEFAULT_FILE = Path("switchhook.yaml")
 _PREFIX = "SWITCHHOOK_"
@@ -328,16 +328,18 @@ def load_plan(settings: Settings, env: Mapping[str, str]) -> Dialplan:
 
 
 def _unusable_switches(plan: Dialplan) -> list[Problem]:
-    """Fallbacks that hand over in words that no bot could use either."""
+    """Fallbacks and post-sessions that hand over in words that no bot could use either."""
     problems: list[Problem] = []
+    readers = ((("fallback", "then", "switch"), fallback_switch), (("post_session",), post_session))
     for name, channel in plan.channels.items():
-        path = ("channels", name, "fallback", "then", "switch")
-        try:
-            fallback_switch(channel)
-        except BotError as error:
-            place = plan.where(*path)
-            said = f"{'.'.join(path)}.{error.detail}"
-            problems.append(Problem(place.file if place else "", place.line if place else None, "", said))
+        for keys, reader in readers:
+            path = ("channels", name, *keys)
+            try:
+                reader(channel)
+            except BotError as error:
+                place = plan.where(*path)
+                said = f"{'.'.join(path)}.{error.detail}"
+                problems.append(Problem(place.file if place else "", place.line if place else None, "", said))
     return problems
 
 

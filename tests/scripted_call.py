@@ -54,8 +54,8 @@ class Everywhere:
     """An Outbound that lets everything through but what the test names in `no`."""
 
     no: dict[str, NoWay] = field(default_factory=dict)
-    refer_on: set[str] = field(default_factory=set)
-    """Trunks whose customers may refer us."""
+    refers: set[str] = field(default_factory=set)
+    """Trunks on which a REFER from the customer's side is honoured."""
 
     def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
         if callee.value in self.no:
@@ -63,10 +63,13 @@ class Everywhere:
         return Way("acme", callee.value, None, callee.value, ShownCaller(call.caller.to))
 
     def may_refer(self, call: Call, trunk: str) -> bool:
-        return trunk in self.refer_on
+        return trunk in self.refers
 
     def referred(self, call: Call, trunk: str, target: ReferTarget) -> Switch | NoWay:
-        return self.no.get(target.user) or Switch.model_validate({"phoneNumber": target.user})
+        if target.user in self.no:
+            return self.no[target.user]
+        asked = {"phoneNumber": target.user} if target.own else {"sipUri": target.uri, "trunk": trunk}
+        return Switch.model_validate(asked | {"userToUser": target.user_to_user})
 
 
 @dataclass

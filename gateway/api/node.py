@@ -11,7 +11,7 @@ from gateway.api.problems import ApiProblem, Code, invalid
 from gateway.api.reading import read_body
 from gateway.api.views import trunk_out
 from gateway.dialplan.problems import ProblemsError, did_you_mean
-from gateway.dialplan.routing import Decision, Refuse, ToChannel, ToPrompt
+from gateway.dialplan.routing import Decision, Refuse, ToAgent, ToChannel, ToPrompt
 
 
 class NodeApi:
@@ -79,6 +79,10 @@ def _route_out(decision: Decision) -> RouteOut:
         case ToChannel():
             return RouteOut(
                 decision="channel", channel=decision.channel, route=decision.route, where=decision.where, steps=steps
+            )
+        case ToAgent():
+            return RouteOut(
+                decision="agent", agent=decision.agent, route=decision.route, where=decision.where, steps=steps
             )
         case ToPrompt():
             return RouteOut(

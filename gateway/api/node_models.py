@@ -59,9 +59,11 @@ class RouteBody(In):
 class RouteOut(Out):
     """What would become of it, and why."""
 
-    decision: Literal["channel", "prompt", "refuse"]
+    decision: Literal["channel", "agent", "prompt", "refuse"]
     channel: str | None = None
     """`channel`: its bot takes the call."""
+    agent: str | None = None
+    """`agent`: the caller is connected with this one."""
     prompt: str | None = None
     say: str | None = None
     """`prompt`: the caller hears this prompt or text, then the call ends."""

@@ -1,4 +1,4 @@
-"""Bots that need no network: the demo's reception, an echo of keys, an announcement; made by app, asked by engine."""
+"""Bots that need no network: a demo reception, an echo, an announcement, an attendant; made by app, asked by engine."""
 
 from collections.abc import Callable
 from typing import Final, TypeAlias, assert_never
@@ -8,6 +8,7 @@ from pydantic import JsonValue
 from gateway.calls.commands import AskBot, BotEventName
 from gateway.calls.model import Spoken
 from gateway.calls.replies import BotResponse, response
+from gateway.calls.switch import Switch
 
 _Reply: TypeAlias = dict[str, JsonValue]
 
@@ -159,6 +160,34 @@ class AnnounceBot:
                 return _ANSWER
             case BotEventName.START:
                 return self._announcement
+            case (
+                BotEventName.DTMF
+                | BotEventName.NO_INPUT
+                | BotEventName.BARGE_IN
+                | BotEventName.TRANSFER
+                | BotEventName.HANGUP
+            ):
+                return _NOTHING
+            case _:
+                assert_never(ask.event)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+class AttendantBot:
+    """Connects the caller with somebody at once, without a word: what the engine makes of a route with `agent: ann`."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._connection = BotResponse(replies=(switch,))
+
+    async def ask(self, ask: AskBot, event_id: str, at: str) -> BotResponse:
+        """Never fails."""
+        match ask.event:
+            case BotEventName.OFFERED:
+                return _ANSWER
+            case BotEventName.START:
+                return self._connection
             case (
                 BotEventName.DTMF
                 | BotEventName.NO_INPUT

@@ -156,6 +156,14 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
+class PostSession:
+    """The channel that a customer goes on to when the agent has ended the talk, and what its bot is told."""
+
+    channel: str
+    parameters: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelPolicy:
     """A channel, as the core needs it."""
 
@@ -170,6 +178,8 @@ class ChannelPolicy:
     fallback_after: int = 2
     fallback_switch: Switch | None = None
     """Whom the customer goes to after the fallback was spoken; None: nobody, the call ends."""
+    post_session: PostSession | None = None
+    """Where the customer goes when the agent has ended the talk, unless the switch says another one (transfer.md)."""
 
 
 @dataclass(frozen=True, slots=True)

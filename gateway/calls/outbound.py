@@ -103,11 +103,13 @@ class Outbound(Protocol):
     """The dialplan and the limits, as a transfer sees them. Pure but for the count of what was dialled lately."""
 
     def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
-        """Whether and how to call this one now. `now` is in seconds."""
+        """Whether and how to call this one now. `now` is in seconds. Of a switch by REFER, whether the peer may be sent
+        there: nobody is shown and no channel of a trunk is taken, as we dial nothing."""
 
     def may_refer(self, call: Call, trunk: str) -> bool:
-        """Whether a REFER from the customer's side is honoured on this trunk."""
+        """Whether a REFER from the customer's side is honoured on this trunk (dialplan.md, `accept_refer`)."""
 
     def referred(self, call: Call, trunk: str, target: ReferTarget) -> Switch | NoWay:
-        """What a Refer-To that came on a leg of this trunk asks for: one whose host is ours means what dialling its
-        user part on that trunk would mean. `way_to` decides later whether it may be called."""
+        """What a Refer-To that came on a leg of this trunk asks for, as a switch; its Replaces is the caller's to see
+        to. With our own host it means what dialling its user part on that trunk would mean. Whether it may be dialled
+        is `way_to`'s to say. Raises nothing."""

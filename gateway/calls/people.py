@@ -157,6 +157,9 @@ class AmongPeople(Desk):
                 return self._hand_off(session.channel, "postSession", session.parameters)
             if switch.continue_call:
                 return []
+            own = self.call.channel.post_session
+            if own is not None and own.channel in self.channels:
+                return self._hand_off(own.channel, "postSession", own.parameters)
             return self._hang_up(NORMAL, EndedBy.AGENT)
         match switch.on_fail:
             case OnFailHandoff() as other if other.handoff.channel in self.channels:

@@ -1,4 +1,4 @@
-"""What a plan says about outbound calls that cannot hold together, with file and line; called by parse.py."""
+"""What a plan says, mostly about outbound calls, that cannot hold together, with file and line; called by parse.py."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from gateway.dialplan.destinations import denied_by
 from gateway.dialplan.document import Document
 from gateway.dialplan.numbers import is_extension, normalise
 from gateway.dialplan.problems import KeyPath, Problem, problem
+from gateway.dialplan.routing import NO_CHANNELS
 from gateway.dialplan.schema import Dialplan, Trunk
 from gateway.dialplan.sip_uris import parse_sip_uri
 
@@ -17,7 +18,8 @@ MAY_NOT_SHOW_CUSTOMERS = (
 
 
 def dialling_problems(plan: Dialplan, document: Document) -> Iterator[Problem]:
-    """Trunks that could not write a number or show a caller as they say; contacts and agents that are denied."""
+    """Trunks that could not write a number or show a caller as they say; contacts and agents that are denied; channels
+    that could be taken for a call without one."""
     for path, message in _found(plan):
         yield problem(document.place(path), path, message)
 
@@ -28,6 +30,8 @@ def shows_customers(trunk: Trunk) -> bool:
 
 
 def _found(plan: Dialplan) -> Iterator[tuple[KeyPath, str]]:
+    for name in NO_CHANNELS & plan.channels.keys():
+        yield ("channels", name), "is the name that calls without a channel are shown by; write another one"
     for name, trunk in plan.trunks.items():
         for key, message in _of_trunk(trunk):
             yield ("trunks", name, key), message

@@ -15,7 +15,7 @@ from gateway.dialplan.destinations import Verdict, denied_by, on_host, on_number
 from gateway.dialplan.numbers import as_dialled_in, dialled, is_extension, mask, normalise, without_marks
 from gateway.dialplan.problems import did_you_mean
 from gateway.dialplan.schema import Dialplan, Trunk
-from gateway.dialplan.shown import AskedCaller, From, Shown, diverting, shown_caller
+from gateway.dialplan.shown import NOBODY, AskedCaller, From, Shown, diverting, shown_caller
 from gateway.dialplan.sip_uris import parse_sip_uri
 
 __all__ = ["IDENTITY", "AskedCaller", "From", "NoWay", "Wanted", "Way", "refused_header", "way_out", "written"]
@@ -95,23 +95,25 @@ class _Target:
     uri: str | None = None
 
 
-def way_out(plan: Dialplan, wanted: Wanted, asked: AskedCaller, call: From) -> Way | NoWay:
+def way_out(plan: Dialplan, wanted: Wanted, asked: AskedCaller | None, call: From) -> Way | NoWay:
     """The trunk, the target and the caller of a leg that is to be dialled for this call; raises nothing.
 
     The trunk is that of an agent or contact; else of `wanted.channel`; else `wanted.trunk`; else of the call's own
     channel; else the one that the call came on. A channel without a trunk is passed over. A name that the plan does not
     have is `invalid-request`, as is what cannot be read or shown; what the plan does not let us dial is `blocked`.
+    `asked` is None when somebody else dials it (REFER): nobody is shown, and the caller's number is "".
     """
     steps: list[str] = []
     try:
         target = _target(plan, wanted, call, steps)
         trunk = plan.trunks[target.trunk]
-        shown = shown_caller(plan, target.trunk, asked, call)
+        shown = shown_caller(plan, target.trunk, asked, call) if asked is not None else NOBODY
         if isinstance(shown, str):
             raise _Refused("invalid-request", shown)
     except _Refused as refused:
         return replace(refused.no_way, steps=(*steps, f"{refused.no_way.reason}: {refused.no_way.detail}"))
-    steps.append(_says_who(trunk, shown))
+    if asked is not None:
+        steps.append(_says_who(trunk, shown))
     return Way(
         trunk=target.trunk,
         number=target.number,
@@ -120,7 +122,7 @@ def way_out(plan: Dialplan, wanted: Wanted, asked: AskedCaller, call: From) -> W
         caller_number=shown.number,
         caller_name=shown.name,
         withheld=shown.withheld,
-        diverting=diverting(plan, trunk, call),
+        diverting=diverting(plan, trunk, call) if asked is not None else None,
         steps=tuple(steps),
     )
 

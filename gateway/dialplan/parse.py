@@ -180,7 +180,8 @@ def _empty(document: Document, data: Plain, path: KeyPath) -> Iterator[Problem]:
 
 
 def _unknown_names(document: Document) -> Iterator[Problem]:
-    """References to channels and trunks that are not there. Looks at the data, so that it works beside other errors."""
+    """References to channels, trunks and agents that are not there. Looks at the data, so that it works beside
+    other errors."""
     for path, kind, name in _references(document.data):
         section = document.data.get(f"{kind}s")
         known = list(section) if isinstance(section, dict) else []
@@ -198,11 +199,12 @@ def _references(data: dict[str, Plain]) -> Iterator[tuple[KeyPath, str, str]]:
         for name, entry in entries.items() if isinstance(entries, dict) else ():
             trunk: dict[str, Plain] = {"trunk": _entry(entry, "trunk")}
             holders.append(((section, name), trunk))
+            holders.append(((section, name, "post_session"), _entry(entry, "post_session")))
     for index, route in enumerate(routes if isinstance(routes, tuple) else ()):
         holders.append((("routes", index), route))
         holders.append((("routes", index, "otherwise"), _entry(route, "otherwise")))
     for path, holder in holders:
-        for kind in ("channel", "trunk"):
+        for kind in ("channel", "trunk", "agent"):
             wanted = _entry(holder, kind)
             if isinstance(wanted, str):
                 yield (*path, kind), kind, wanted

@@ -25,7 +25,9 @@ class PostSession(Model):
     """Where the customer goes when the agent ends the talk."""
 
     channel: Name
+    """the channel whose bot takes the customer, such as a survey"""
     parameters: Params | None = None
+    """What its bot is told at `start`."""
 
 
 class Queue(Model):

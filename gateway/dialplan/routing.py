@@ -13,6 +13,13 @@ from gateway.dialplan.addresses import SIP_PORT, AnyAddress, AnyNetwork
 from gateway.dialplan.numbers import forms, matches_any
 from gateway.dialplan.schema import Dialplan, Route, Target, Trunk
 
+ANNOUNCEMENT: Final = "announcement"
+"""Stands for the channel of a call that only hears a prompt (ToPrompt)."""
+TO_AGENT: Final = "agent"
+"""Stands for the channel of a call that goes straight to an agent (ToAgent)."""
+NO_CHANNELS: Final = frozenset({ANNOUNCEMENT, TO_AGENT})
+"""Names that no channel of a plan may have, as the API, the records and the metrics show them for such calls."""
+
 NOTHING_RESOLVED: Final[Mapping[str, Sequence[AnyAddress]]] = MappingProxyType({})
 
 
@@ -42,6 +49,16 @@ class ToPrompt:
 
 
 @dataclass(frozen=True, slots=True)
+class ToAgent:
+    """The caller is connected with this agent of the plan, without any bot: a phone that dials another one."""
+
+    agent: str
+    route: int
+    where: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
     """The call is refused, unanswered, with a SIP status. `route` is None when no route matched (404)."""
 
@@ -52,7 +69,7 @@ class Refuse:
     steps: tuple[str, ...]
 
 
-Decision = ToChannel | ToPrompt | Refuse
+Decision = ToChannel | ToPrompt | ToAgent | Refuse
 
 
 def inbound(plan: Dialplan, trunk: str, to: str, from_: str, at: datetime) -> Decision:
@@ -104,9 +121,11 @@ def _decide(target: Target, index: int, where: str, steps: tuple[str, ...]) -> D
         return ToChannel(target.channel, index, where, steps)
     if target.prompt is not None or target.say is not None:
         return ToPrompt(target.prompt, target.say, index, where, steps)
+    if target.agent is not None:
+        return ToAgent(target.agent, index, where, steps)
     if target.reject is not None:
         return Refuse(target.reject, "the route refuses", index, where, steps)
-    return Refuse(501, "queues and agents are not available yet", index, where, steps)  # parse.py lets none through
+    return Refuse(501, "queues are not available yet", index, where, steps)  # parse.py lets none through
 
 
 def _asks(route: Route) -> str:
@@ -122,7 +141,10 @@ def _asks(route: Route) -> str:
 
 
 def _goes(target: Target) -> str:
-    given = {"channel": target.channel, "prompt": target.prompt, "say": target.say, "reject": target.reject}
+    given = {
+        "channel": target.channel, "agent": target.agent, "prompt": target.prompt, "say": target.say,
+        "reject": target.reject,
+    }  # fmt: skip
     return next((f"{key} {value}" for key, value in given.items() if value is not None), "nowhere")
 
 

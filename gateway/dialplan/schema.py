@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_network
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
@@ -39,6 +39,9 @@ from gateway.dialplan.people import Agent, Contact, Destinations, PostSession, Q
 from gateway.dialplan.problems import KeyPath, Place
 
 Codec = Literal["PCMU", "PCMA", "G722", "opus", "G729"]
+
+HOLD_MUSIC: Final = "hold/calm"
+"""What whoever is held hears, where the plan names nothing else."""
 
 # ── trunks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,6 +128,7 @@ class Trunk(Model):
     extensions: bool = False
     """Whether extensions (2 to 6 digits) may be dialled on it."""
     accept_refer: bool = False
+    """Carry out a REFER of the customer's side on it, as the destinations allow. false: it is refused with 603."""
     limits: TrunkLimits | None = None
     """What the carrier, or you, allow. Default: only the limits of the whole node."""
     session_timer: int | None = Field(None, ge=90, le=86_400)  # RFC 4028 §5
@@ -273,13 +277,14 @@ class Channel(Model):
     """What the caller hears when the bot thinks for long; `off` for nothing."""
     voice: Voice = Voice()
     recording: Recording = Recording()
-    hold_music: MediaName = "hold/calm"
+    hold_music: MediaName = HOLD_MUSIC
     """What a held caller hears, from media/."""
     fallback: Fallback = Fallback(prompt="apology")
     """What happens when the bot is in trouble."""
     fallback_after: int = Field(2, ge=1, le=10)
     """Failures of the bot in a row, in one call, after which `fallback` runs."""
     post_session: PostSession | None = None
+    """Where the customer goes on when the agent has ended the talk. Default: nowhere; a bot may ask for another one."""
     limits: ChannelLimits = ChannelLimits()
 
 
@@ -299,13 +304,14 @@ class Target(Model):
     """A SIP status: the call is refused with it, unanswered."""
     queue: Name | None = None
     agent: Name | None = None
+    """Name of an agent, whom the caller is connected with: for phones that dial one another through us."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         given = [key for key in Target.model_fields if getattr(self, key) is not None]
         if len(given) != 1:
             problem = f"has {' and '.join(given)}" if given else "goes nowhere"
-            raise ValueError(f"{problem}; write exactly one of channel, prompt, say, reject")
+            raise ValueError(f"{problem}; write exactly one of channel, agent, prompt, say, reject")
         return self
 
 
@@ -377,4 +383,6 @@ class Dialplan(Model):
             for below, target in (((), route), (("otherwise",), route.otherwise)):
                 if target is not None and target.prompt is not None:
                     found.setdefault(f"prompts/{target.prompt}", self.where("routes", index, *below, "prompt"))
+                if target is not None and target.agent is not None:
+                    found.setdefault(HOLD_MUSIC, self.where("routes", index, *below, "agent"))
         return found | {name: None for name in _ALWAYS if name not in found}

@@ -48,6 +48,9 @@ class Shown:
     why: str
 
 
+NOBODY: Final = Shown("", None, withheld=False, why="somebody else dials")
+
+
 def shown_caller(plan: Dialplan, trunk_name: str, asked: AskedCaller, call: From) -> Shown | str:
     """Who is shown on this trunk, or one sentence on why that cannot be.
 

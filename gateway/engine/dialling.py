@@ -26,7 +26,8 @@ class Dialling:
         self._times: deque[float] = deque()
 
     def may(self, call_id: CallId, now: float) -> NoWay | None:
-        """One more leg is wanted for this call. None: dial it; it counts. `now` in seconds, never going back."""
+        """One more leg is wanted for this call. None: it may be dialled, and then `dialled` is to be told. `now` in
+        seconds, never going back."""
         limits = self._limits_of()
         while self._times and self._times[0] <= now - _MINUTE_S:
             self._times.popleft()
@@ -34,9 +35,12 @@ class Dialling:
             return _blocked("per_call", f"{limits.per_call} legs for one call")
         if len(self._times) >= limits.per_minute:
             return _blocked("per_minute", f"{limits.per_minute} legs a minute on the whole node")
+        return None
+
+    def dialled(self, call_id: CallId, now: float) -> None:
+        """A leg for which nothing else stood in the way: it counts."""
         self._of_call[call_id] += 1
         self._times.append(now)
-        return None
 
     def over(self, call_id: CallId) -> None:
         """The call has ended; to be told of every call, also of one that dialled nothing."""

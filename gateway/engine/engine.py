@@ -12,7 +12,7 @@ from gateway.calls.causes import DRAINED, NO_ROUTE, NORMAL, OVER_LIMIT, Cause, E
 from gateway.calls.control import CallControl
 from gateway.calls.events import HangupRequested, LegEnded, LegEvent, LegOffered
 from gateway.calls.model import Call, CallId, ChannelPolicy, Leg, LegId, Role, Spoken
-from gateway.dialplan.routing import Refuse, ToChannel, ToPrompt, inbound
+from gateway.dialplan.routing import ANNOUNCEMENT, TO_AGENT, Refuse, ToAgent, ToChannel, ToPrompt, inbound
 from gateway.dialplan.schema import TrunkLimits
 from gateway.engine.call import LiveCall, World
 from gateway.engine.intake import Intake
@@ -29,9 +29,6 @@ from gateway.telemetry.log import get_logger
 def _new_id(prefix: str) -> str:
     return f"{prefix}_{ULID()}"
 
-
-ANNOUNCEMENT = "announcement"
-"""The channel name of a route that only plays a prompt; no channel of a plan can be meant by it."""
 
 log = get_logger(__name__)
 
@@ -163,7 +160,10 @@ class Engine:
                 self._refuse(event, decision.status, decision.why, cause)
             case ToPrompt():
                 announcer = running.announcer(Spoken(decision.say, decision.prompt))
-                self._take(event, ChannelPolicy(ANNOUNCEMENT), lambda _: announcer)
+                self._take(event, ChannelPolicy(ANNOUNCEMENT), running.bots_and(ANNOUNCEMENT, announcer))
+            case ToAgent():
+                attendant = running.attendant(running.call_to(decision.agent))
+                self._take(event, ChannelPolicy(TO_AGENT), running.bots_and(TO_AGENT, attendant))
             case ToChannel():
                 limits = running.plan.channels[decision.channel].limits
                 if limits and limits.calls and self.live.per_channel[decision.channel] >= limits.calls:

@@ -1,12 +1,17 @@
 """Where people are called: the plan, its destination policy and the limits, as a transfer asks (`calls.Outbound`)."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
 
 from gateway.calls.commands import ShownCaller
 from gateway.calls.model import Call, CallId
 from gateway.calls.outbound import Callee, NoWay, TransferReason, Way
-from gateway.calls.switch import GivenCallerId, Switch
-from gateway.dialplan import outbound, shown
+from gateway.calls.refers import ReferTarget
+from gateway.calls.refusals import refusal
+from gateway.calls.switch import GivenCallerId, Switch, fields_at
+from gateway.dialplan import outbound, referred, shown
 from gateway.dialplan.schema import Dialplan
 from gateway.engine.dialling import Dialling
 from gateway.engine.limits import Admission
@@ -24,8 +29,8 @@ class Ways:
 
     def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
         """Whether and how to call this one now; a way that is given counts as dialled."""
-        plan = self._plan()
-        way = outbound.way_out(plan, _wanted(switch, callee), _asked(switch), _from(call))
+        plan, by_peer = self._plan(), switch.method == "refer"
+        way = outbound.way_out(plan, _wanted(switch, callee, call), None if by_peer else _asked(switch), _from(call))
         if isinstance(way, outbound.NoWay):
             return NoWay(TransferReason(way.reason), way.detail)
         refused = outbound.refused_header(plan.trunks[way.trunk], callee.headers)
@@ -35,28 +40,58 @@ class Ways:
         over = self._dialling.may(call.id, now)
         if over is not None:
             return NoWay(TransferReason(over.reason), over.detail)
-        full = self._admission.admit_out(way.trunk, now)
-        if full is not None:
-            return NoWay(TransferReason.UNREACHABLE, full.why)
-        self._promise(call.id, way.trunk)
+        if not by_peer:
+            full = self._admission.admit_out(way.trunk, now)
+            if full is not None:
+                return NoWay(TransferReason.UNREACHABLE, full.why)
+            self._promise(call.id, way.trunk)
+        self._dialling.dialled(call.id, now)
         caller = ShownCaller(way.caller_number, way.caller_name, way.withheld)
         return Way(
             way.trunk, way.number, way.uri, way.shown, caller, way.diverting, plan.destinations.limits.max_talk_s
         )
+
+    def may_refer(self, call: Call, trunk: str) -> bool:
+        """Whether this trunk says `accept_refer`."""
+        planned = self._plan().trunks.get(trunk)
+        return planned is not None and planned.accept_refer
+
+    def referred(self, call: Call, trunk: str, target: ReferTarget) -> Switch | NoWay:
+        """What a Refer-To asks for, by the routes that run now."""
+        if target.own:
+            at = datetime.now(UTC)
+            asked = referred.dialled_here(self._plan(), trunk, target.user, call.caller.from_, at)
+        else:
+            asked = referred.elsewhere(trunk, target.uri)
+        if isinstance(asked, outbound.NoWay):
+            return NoWay(TransferReason(asked.reason), asked.detail)
+        given = {
+            "phoneNumber": asked.phone_number,
+            "sipUri": asked.sip_uri,
+            "agent": asked.agent,
+            "trunk": asked.trunk,
+            "userToUser": target.user_to_user or None,
+        }
+        try:
+            return Switch.model_validate(given)
+        except ValidationError as error:
+            return NoWay(TransferReason.INVALID_REQUEST, refusal(error, fields_at, whole="Refer-To").detail)
 
     def over(self, call_id: CallId) -> None:
         """The call has ended: what was dialled for it is forgotten."""
         self._dialling.over(call_id)
 
 
-def _wanted(switch: Switch, callee: Callee) -> outbound.Wanted:
+def _wanted(switch: Switch, callee: Callee, call: Call) -> outbound.Wanted:
+    # A peer that is to dial knows the numbers of its own trunk, not of the one that the channel calls people on.
+    own = call.caller.trunk if switch.method == "refer" and switch.transfer_channel is None else None
     return outbound.Wanted(
         phone_number=callee.value if callee.kind == "phoneNumber" else None,
         sip_uri=callee.value if callee.kind == "sipUri" else None,
         agent=callee.value if callee.kind == "agent" else None,
         contact=callee.value if callee.kind == "contact" else None,
         channel=switch.transfer_channel if callee.trunk is None else None,
-        trunk=callee.trunk or switch.trunk,
+        trunk=callee.trunk or switch.trunk or own,
     )
 
 

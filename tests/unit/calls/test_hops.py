@@ -170,7 +170,7 @@ def test_one_at_a_time_and_only_who_talks() -> None:
     assert answered_with(desk) == [202, 491, 481]
 
 
-def test_a_customer_may_refer_only_where_the_plan_says_so() -> None:
+def test_a_customer_may_refersly_where_the_plan_says_so() -> None:
     desk = Desk().bridged()
     refers(desk, leg=LEG)
     assert answered_with(desk) == [603]
@@ -179,7 +179,7 @@ def test_a_customer_may_refer_only_where_the_plan_says_so() -> None:
 def test_a_customers_side_passes_the_call_on() -> None:
     """A PBX calls, its operator transfers: the colleague talks to the bot from then on."""
     desk = Desk().connected()
-    desk.ways.refer_on.add(CALLER.trunk)
+    desk.ways.refers.add(CALLER.trunk)
     refers(desk, leg=LEG)
     assert desk.control.call.state is CallState.BOT and desk.dials[0].number == BOB
     desk.answers()
@@ -193,7 +193,7 @@ def test_a_customers_side_passes_the_call_on() -> None:
 
 def test_the_customer_gives_up_while_its_side_passes_it_on() -> None:
     desk = Desk().connected()
-    desk.ways.refer_on.add(CALLER.trunk)
+    desk.ways.refers.add(CALLER.trunk)
     refers(desk, leg=LEG)
     desk.customer_leaves()
     assert hangups(desk) == [desk.leg()]
