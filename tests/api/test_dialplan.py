@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.dialplan.parse import load_text
 from tests.api.node import Node
 from tests.fakes.control import PLAN, a_call
 
@@ -34,6 +35,13 @@ async def test_where_a_call_would_go(gateway: Node, key: str, to: str, decision:
     body = {"to": to, "from": "+1", "trunk": "other", "at": "2026-11-21T10:00:00+01:00"}
     answer = await gateway.ask("POST", "/v1/dialplan/route", key, json=body)
     assert answer.status == 200 and answer.body.items() >= decision.items() and answer.body["steps"]
+
+
+async def test_a_call_would_go_to_an_agent(gateway: Node, key: str):
+    agents = 'agents: {ann: {name: Ann, target: "sip:ann@192.0.2.9", trunk: acme}}\n'
+    gateway.control.plan = load_text(PLAN + '  - {to: "802", agent: ann}\n' + agents)
+    answer = await gateway.ask("POST", "/v1/dialplan/route", key, json={"to": "802"})
+    assert (answer.body["decision"], answer.body["agent"], answer.body["route"]) == ("agent", "ann", 3)
 
 
 async def test_reload(gateway: Node, key: str):

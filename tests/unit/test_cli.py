@@ -14,6 +14,7 @@ routes:
   - {to: "100", trunk: acme, channel: hello, hours: "mon-fri 09:00-18:00", otherwise: {prompt: closed}}
   - {to: "200", reject: 486}
 """
+TO_ANN = '  - {to: "300", agent: ann}\n'
 
 OUTBOUND = """
 agents: {ann: {name: Ann, target: "sip:ann@10.0.0.5", trunk: acme}}
@@ -93,6 +94,12 @@ def test_a_route_is_explained_step_by_step(plan: Path, words: tuple[str, ...], e
     assert done.exit_code == 0
     assert done.output.splitlines()[-1].startswith(end)
     assert f"1. routes[0] {plan}:5" in done.output
+
+
+def test_a_route_to_an_agent_is_explained(plan: Path):
+    plan.write_text(PLAN + TO_ANN + OUTBOUND)
+    done = run("route", "300", "--dialplans", plan)
+    assert done.output.splitlines()[-1] == "=> agent ann"
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,19 @@ def test_the_api_stays_on_loopback_while_it_speaks_plain_http() -> None:
         check_exposure(load_settings(Path("/dev/null"), options={"api.bind": "0.0.0.0:8080"}), ALLOWED)
 
 
+def test_post_session_parameters_that_no_bot_could_give_are_named(folder: Path) -> None:
+    (folder / "plan.yaml").write_text(
+        "channels:\n  a:\n    bot: {type: builtin, name: echo}\n"
+        "    post_session: {channel: a, parameters: {share: [9223372036854775808]}}\n"
+    )
+    with pytest.raises(DialplanError) as caught:
+        load_plan(load_settings(None, options={"dialplans": str(folder / "plan.yaml")}), {})
+    assert any(
+        "plan.yaml:4: channels.a.post_session.parameters.share[0]: must fit in 64 bits" in str(problem)
+        for problem in caught.value.problems
+    )
+
+
 def test_a_fallback_that_hands_over_in_wrong_words_is_named(folder: Path) -> None:
     (folder / "plan.yaml").write_text(
         "channels:\n  a:\n    bot: {type: builtin, name: echo}\n"

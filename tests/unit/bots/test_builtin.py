@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.bots.builtin import BUILTIN, AnnounceBot, EchoBot, ReceptionBot
+from gateway.bots.builtin import BUILTIN, AnnounceBot, AttendantBot, EchoBot, ReceptionBot
 from gateway.calls.commands import BotEventName
 from gateway.calls.errors import BotError
 from gateway.calls.model import Spoken
 from gateway.calls.replies import Audio, BotResponse, Dtmf, HangupReply, Tag, Text
+from gateway.calls.switch import Switch
 from tests.unit.bots.asking import tell
 
 START, DTMF, NO_INPUT, HANGUP = BotEventName.START, BotEventName.DTMF, BotEventName.NO_INPUT, BotEventName.HANGUP
@@ -118,8 +119,19 @@ class TestAnnounce:
             AnnounceBot(Spoken(prompt="../../etc/passwd"))
 
 
-@pytest.mark.parametrize("bot", [ReceptionBot(), EchoBot(), AnnounceBot(Spoken(text="closed"))])
-async def test_lets_a_call_in(bot: ReceptionBot | EchoBot | AnnounceBot) -> None:
+class TestAttendant:
+    async def test_connects_at_the_start_and_does_no_more(self) -> None:
+        switch = Switch(agent="ann")
+        bot = AttendantBot(switch)
+        assert (await tell(bot, START)).replies == (switch,)
+        for event in (DTMF, NO_INPUT, BotEventName.TRANSFER, HANGUP):
+            assert await tell(bot, event) == BotResponse()
+
+
+@pytest.mark.parametrize(
+    "bot", [ReceptionBot(), EchoBot(), AnnounceBot(Spoken(text="closed")), AttendantBot(Switch(agent="ann"))]
+)
+async def test_lets_a_call_in(bot: ReceptionBot | EchoBot | AnnounceBot | AttendantBot) -> None:
     assert [reply.type for reply in (await tell(bot, BotEventName.OFFERED)).replies] == ["answer"]
     assert await tell(bot, BotEventName.BARGE_IN) == BotResponse()
 

@@ -160,7 +160,20 @@ def test_a_secret_that_is_not_there(secret: str, message: str) -> None:
 MISTAKES = [
     (channel("anwser: bot"), '4: channels.reception.anwser: unknown key; did you mean "answer"?'),
     (channel("recording: {mode: always}"), "4: channels.reception.recording: is not available yet; remove it"),
-    (channel("post_session: {}"), "4: channels.reception.post_session: is not available yet; remove it"),
+    (
+        channel("post_session: {parameters: {a: 1}}"),
+        "4: channels.reception.post_session.channel: is missing; write the channel whose bot takes the customer, such "
+        "as a survey",
+    ),
+    (
+        channel("post_session: {channel: recepion}"),
+        '4: channels.reception.post_session.channel: there is no channel "recepion"; did you mean "reception"?',
+    ),
+    (trunk("accept_refer: 1.5"), "4: trunks.acme.accept_refer: write true or false"),
+    (
+        "channels:\n  agent: {bot: {type: builtin, name: echo}}",
+        "2: channels.agent: is the name that calls without a channel are shown by; write another one",
+    ),
     (channel("trunk: acm") + TRUNK, '4: channels.reception.trunk: there is no trunk "acm"; did you mean "acme"?'),
     (channel("answer: later"), '4: channels.reception.answer: "later" is not known; write one of immediately, bot'),
     (channel("filler: {after_ms: 5s}"), "4: channels.reception.filler.after_ms: write a whole number, without quotes"),
@@ -345,13 +358,22 @@ MISTAKES = [
         '4: routes[0].otherwise.channel: there is no channel "x"; write one of reception',
     ),
     (
-        route('to: "100", queue: sales'),
-        "4: routes[0].queue: is not available yet; write channel, prompt, say or reject",
+        TRUNK + 'agents:\n  ann: {name: Ann, target: "sip:ann@10.0.0.5", trunk: acme}\n'
+        'routes:\n  - {to: "100", agent: anm}',
+        '5: routes[0].agent: there is no agent "anm"; did you mean "ann"?',
     ),
-    (route('to: "100"'), "4: routes[0]: goes nowhere; write exactly one of channel, prompt, say, reject"),
+    (
+        route('to: "100", reject: 404, hours: "mon 09:00-18:00", otherwise: {agent: ann}'),
+        '4: routes[0].otherwise.agent: there is no agent "ann"; the plan has no agents',
+    ),
+    (
+        route('to: "100", queue: sales'),
+        "4: routes[0].queue: is not available yet; write channel, agent, prompt, say or reject",
+    ),
+    (route('to: "100"'), "4: routes[0]: goes nowhere; write exactly one of channel, agent, prompt, say, reject"),
     (
         route('to: "100", reject: 404, prompt: closed'),
-        "4: routes[0]: has prompt and reject; write exactly one of channel, prompt, say, reject",
+        "4: routes[0]: has prompt and reject; write exactly one of channel, agent, prompt, say, reject",
     ),
     (route('to: "100", reject: 200'), "4: routes[0].reject: 200 is out of range; write a number of at least 400"),
     (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialplan.parse import load_text
-from gateway.dialplan.routing import Decision, Refuse, ToChannel, ToPrompt, inbound, trunk_of
+from gateway.dialplan.routing import Decision, Refuse, ToAgent, ToChannel, ToPrompt, inbound, trunk_of
 from gateway.dialplan.schema import Dialplan
 
 PLAN = load_text(
@@ -29,6 +29,8 @@ routes:
   - {to: "*", from: "+1900*", reject: 603}
   - {to: "8XX", trunk: office, channel: day}
   - {to: "+1212555XXXX", say: "This number is not in service."}
+  - {to: "ann", agent: ann}
+agents: {ann: {name: Ann, target: "sip:ann@10.0.0.5", trunk: office}}
 """,
     file="plan.yaml",
 )
@@ -80,6 +82,13 @@ def test_a_text_is_spoken() -> None:
     assert decision.say == "This number is not in service."
 
 
+def test_a_phone_reaches_an_agent() -> None:
+    decision = call("ann")
+    assert isinstance(decision, ToAgent)
+    assert (decision.agent, decision.route, decision.where) == ("ann", 6, "plan.yaml:15")
+    assert decision.steps[-1] == '7. routes[6] plan.yaml:15 to "ann": matches "ann": agent ann'
+
+
 def test_no_route_is_404() -> None:
     decision = call("nobody")
     assert isinstance(decision, Refuse)
@@ -95,8 +104,8 @@ def test_the_way_to_the_decision_is_told_step_by_step() -> None:
         '3. routes[2] plan.yaml:11 to "+12125550101": matches "12125550101" (+12125550101): prompt closed',
     )
     assert call("812").steps[-2:] == (
-        '6. routes[5] plan.yaml:14 to "+1212555XXXX": does not match "812"',
-        "7. no route matches: refused with 404",
+        '7. routes[6] plan.yaml:15 to "ann": does not match "812"',
+        "8. no route matches: refused with 404",
     )
 
 

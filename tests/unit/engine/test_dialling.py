@@ -18,7 +18,10 @@ class Node:
         self.dialling = Dialling(lambda: self.limits)
 
     def dials(self, call_id: CallId, now: float = 0.0) -> bool:
-        return self.dialling.may(call_id, now) is None
+        if self.dialling.may(call_id, now) is not None:
+            return False
+        self.dialling.dialled(call_id, now)
+        return True
 
 
 def test_each_call_has_its_own_count_and_waiting_does_not_help():
@@ -38,6 +41,12 @@ def test_what_is_refused_does_not_count():
     node = Node(per_call=1, per_minute=2)
     assert node.dials(A) and not any(node.dials(A) for _ in range(9))
     assert node.dials(B)
+
+
+def test_what_may_be_dialled_and_is_not_does_not_count_either():
+    node = Node(per_call=1, per_minute=1)
+    assert [node.dialling.may(A, 0.0) for _ in range(3)] == [None] * 3
+    assert len(node.dialling) == 0 and node.dials(A)
 
 
 def test_a_call_that_is_over_is_forgotten_but_its_legs_still_count_for_the_minute():

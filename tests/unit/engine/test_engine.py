@@ -6,10 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.bots.builtin import AttendantBot
 from gateway.calls.causes import OVER_LIMIT
 from gateway.calls.commands import BotEventName
 from gateway.calls.errors import BotErrorKind
+from gateway.calls.events import TransferRequested
 from gateway.calls.model import Caller, LegId
+from gateway.calls.states import CallState
+from gateway.calls.switch import Switch
 from gateway.dialplan.parse import load_text
 from gateway.engine.call import World
 from gateway.engine.engine import Engine
@@ -32,6 +36,8 @@ routes:
   - {to: "300", say: "We are closed."}
   - {to: "400", reject: 486}
   - {to: "500", channel: many}
+  - {to: "801", agent: ann}
+agents: {ann: {name: Ann, target: "sip:ann@192.0.2.5", trunk: acme}}
 """
 TEXT = {"type": "text", "text": "Hello"}
 HANGUP = {"type": "hangup"}
@@ -47,7 +53,8 @@ class Desk:
         self.bridge = FakeBridge(lambda *told: self.engine.on_mark(*told))
         self.now = 1000.0
         policies = {name: policy(name, channel) for name, channel in plan.channels.items()}
-        running = Running(plan, policies, {"hello": self.bot, "many": self.bot}, self._announcer)
+        bots = {"hello": self.bot, "many": self.bot}
+        running = Running(plan, policies, bots, self._announcer, AttendantBot)
         world = World(self.legs, self.bridge, self.sounds, lambda: self.now, self.journal)
         self.engine = Engine(running, world, limit, draw=lambda low, high: low + 1)
         self._calls = 0
@@ -68,7 +75,7 @@ class Desk:
     def runs(self, old: str, new: str) -> None:
         """Another plan runs from now on."""
         assert old in PLAN
-        self.engine.running = replace(self.engine.running, plan=load_text(PLAN.replace(old, new)))
+        self.engine.running = replace(self.engine.running, plan=load_text(PLAN.replace(old, new), {"P": "x"}))
 
     async def settles(self, seconds: float = 0.02) -> None:
         await asyncio.sleep(seconds)
@@ -211,6 +218,36 @@ async def test_a_route_that_only_speaks_answers_speaks_and_hangs_up(desk: Desk):
     await desk.hears_out()
     assert leg.got_bye
     assert desk.announcements[0].text == "We are closed."
+
+
+async def test_a_route_to_an_agent_dials_and_shows_the_phone_where_the_agents_trunk_can(desk: Desk):
+    account = "acme: {host: 192.0.2.1, auth: {username: u, realm: r, password: {env: P}}}"
+    for shown in ("+12125550123", "801"):
+        leg_id, leg = await desk.calls("801")
+        assert leg.statuses[-1] == 200
+        (call,) = desk.engine.live.calls.values()
+        assert (call.channel, call.call.state) == ("agent", CallState.TRANSFERRING)
+        (order,) = (leg.order for leg in desk.legs.live.values() if leg.order is not None)
+        assert (order.uri, order.caller.number) == ("sip:ann@192.0.2.5", shown)
+        desk.legs.bye(leg_id)
+        await desk.settles()
+        desk.runs("acme: {host: 192.0.2.1}", account)
+    assert desk.bot.events == []
+
+
+async def test_a_call_without_a_channel_may_be_handed_to_one(desk: Desk):
+    leg_id, _ = await desk.calls("300")
+    switch = Switch.model_validate({"agent": "ann", "postSession": {"channel": "hello"}})
+    desk.engine.live.by_leg[leg_id].post(TransferRequested(switch))
+    await desk.settles()
+    agent = next(name for name, leg in desk.legs.all.items() if leg.order is not None)
+    desk.legs.picks_up(agent)
+    await desk.settles()
+    desk.legs.bye(agent)
+    await desk.settles()
+    assert desk.bot.events == [BotEventName.START]
+    desk.legs.bye(leg_id)
+    await desk.settles()
 
 
 async def test_a_bot_that_thinks_is_bridged_by_the_filler(desk: Desk):
