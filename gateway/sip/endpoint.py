@@ -22,8 +22,7 @@ T = TypeVar("T")
 _SYSTEM_ERRORS: Final = 120_000  # PJ_ERRNO_START_SYS: PJSIP's status for errno + this
 _GATE_BITS: Final = {"udp": pj.GATE_UDP, "tcp": pj.GATE_TCP, "tls": pj.GATE_TLS}
 _DECISIONS: Final = (
-    "passed", "stranger", "method", "replaces", "rate", "cps", "draining", "overloaded",
-    "malformed", "malformed_response",
+    "passed", "stranger", "method", "rate", "cps", "draining", "overloaded", "malformed", "malformed_response",
 )  # fmt: skip
 _LONGEST_GOODBYE: Final = 2.0
 _SMALLEST_BURST: Final = 10.0  # a slow rate's: calls and probes come in groups

@@ -56,6 +56,8 @@ class Leg(pj.Call):  # type: ignore[misc]
         self.account = account
         self.leg_id = leg_id
         self.trunk = account.spec
+        self.peer = ""
+        """The IP address of its far end, or of whoever stands in front of that."""
         self.look_at_offer = False
         """Whether the peer's first SDP may ask for less than media both ways."""
         self._host = host
@@ -78,6 +80,16 @@ class Leg(pj.Call):  # type: ignore[misc]
         self._contacts: tuple[str, ...] = ()
         """Where the peer points with a 3xx."""
         self._rtp = RtpTally()
+
+    @property
+    def answered(self) -> bool:
+        """Whether the 200 was sent, or is here: it is an early dialog no more."""
+        return self._answered
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or is about to."""
+        return self._ended or self._release is not None
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -16,6 +16,7 @@ from gateway.calls.model import LegId
 from gateway.calls.refers import SendRefer
 from gateway.engine.ports import LegSink, VoiceSink
 from gateway.sip.accounts import Accounts, TrunkAccount
+from gateway.sip.dialogs import Dialogs
 from gateway.sip.elsewhere import Resolve, Searches, leads_elsewhere
 from gateway.sip.endpoint import Admitted, Endpoint, reason_of
 from gateway.sip.headers import Message, MessageError, parse_message, user_of
@@ -59,6 +60,7 @@ class SipLegs:
         self._new_leg_id = new_leg_id
         self._sink: LegSink = lambda event: None
         self._legs: dict[LegId, Leg] = {}
+        self._dialogs = Dialogs(self._legs)
         self._opened = False
         self._asked: tuple[str, Message, TrunkAccount] | None = None
         """The INVITE for which PJSUA was told an account last; it comes back within the same turn."""
@@ -166,6 +168,7 @@ class SipLegs:
         """Of LegHost."""
         if self._legs.pop(leg.leg_id, None) is not None:
             self._accounts.left(leg.account)
+            self._dialogs.ended(leg)
         self._bridge.mixer.leg_gone(leg.leg_id)
         self._endpoint.bury(leg)
         self._last_end = time.monotonic()
@@ -193,15 +196,20 @@ class SipLegs:
     def _incoming(self, account: TrunkAccount, call_id: int, text: str, source: str) -> None:
         """An INVITE outside of any dialog. A Leg must be made in any case, else PJSUA answers 500."""
         asked, self._asked = self._asked, None
-        known = asked is not None and asked[0] == text and asked[2] is account
-        leg = InboundLeg(account, call_id, self._new_leg_id(), self, known=known)
-        if asked is None or not known:
-            self._turn_away(leg)
+        invite = asked[1] if asked is not None and asked[0] == text and asked[2] is account else None
+        peer = source.rpartition(":")[0].strip("[]")
+        replaces, refusal = None, 403
+        if invite is not None:
+            replaces, refusal = self._dialogs.replaced_by(invite, account.spec.name, peer)
+        leg = InboundLeg(account, call_id, self._new_leg_id(), self, known=refusal == 0)
+        if invite is None or refusal != 0:
+            self._turn_away(leg, refusal)
             return
         account.calls += 1
-        leg.look_at_offer = may_hold(asked[1].body)
+        leg.peer = peer
+        leg.look_at_offer = may_hold(invite.body)
         self._legs[leg.leg_id] = leg
-        self.emit(LegOffered(leg.leg_id, caller_of(asked[1], account.spec)))
+        self.emit(LegOffered(leg.leg_id, caller_of(invite, account.spec), replaces))
 
     @staticmethod
     def _parsed(text: str) -> Message | None:
@@ -210,9 +218,10 @@ class SipLegs:
         except MessageError:
             return None
 
-    def _turn_away(self, leg: InboundLeg) -> None:
-        """An INVITE that the gatekeeper let pass and that still has no trunk: unreadable, or another plan."""
-        leg.release(causes.of_status(403, causes.Result.GATEWAY), status=403)
+    def _turn_away(self, leg: InboundLeg, status: int) -> None:
+        """An INVITE that the gatekeeper let pass and that still has no trunk: unreadable, or another plan; or whose
+        Replaces comes to nothing."""
+        leg.release(causes.of_status(status, causes.Result.GATEWAY), status=status)
 
     def _trunk_of(self, source: str, invite: Message) -> str | None:
         host, _, port = source.rpartition(":")

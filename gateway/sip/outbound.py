@@ -49,7 +49,7 @@ class OutboundLeg(Leg):
 
     def __init__(self, account: TrunkAccount, order: Dial, targets: tuple[Target, ...], host: Dialler) -> None:
         super().__init__(account, pj.PJSUA_INVALID_ID, order.leg_id, host)
-        self.order, self.targets = order, targets
+        self.order, self.targets, self.peer = order, targets, targets[0].ip
         self.look_at_offer = True
         self._dialler = host
         self._told: tuple[int, bool] | None = None

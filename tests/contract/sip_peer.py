@@ -18,17 +18,18 @@ class _Socket(asyncio.DatagramProtocol):
         self.received.put_nowait(data)
 
 
-async def _open() -> tuple[asyncio.DatagramTransport, _Socket, int]:
+async def _open(address: str) -> tuple[asyncio.DatagramTransport, _Socket, int]:
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(_Socket, local_addr=("127.0.0.1", 0))
+    transport, protocol = await loop.create_datagram_endpoint(_Socket, local_addr=(address, 0))
     return transport, protocol, transport.get_extra_info("sockname")[1]
 
 
 class SipPeer:
     """One dialog with the gateway at `port`. It answers 200 to every request, and ACKs what is final."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
         self._gateway = ("127.0.0.1", port)
+        self.address = address
         self.number = next(_numbers)
         self.call_id = f"call-{self.number}@peer"
         self.statuses: list[int] = []
@@ -48,8 +49,8 @@ class SipPeer:
         self._answer = ""
 
     async def __aenter__(self) -> "SipPeer":
-        self._sip, self._sip_in, self.port = await _open()
-        self._rtp, self._rtp_in, self.rtp_port = await _open()
+        self._sip, self._sip_in, self.port = await _open(self.address)
+        self._rtp, self._rtp_in, self.rtp_port = await _open(self.address)
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._hear())]
         return self
 
@@ -96,6 +97,12 @@ class SipPeer:
         """What the gateway pressed."""
         return "".join(self.events.values())
 
+    @property
+    def dialog(self) -> tuple[str, str, str]:
+        """Call-ID, the gateway's tag, our tag; once the gateway has answered more than 100."""
+        tags = (re.search(r"^To: .*;tag=([^\r;]+)", text, re.MULTILINE) for text in self.responses)
+        return self.call_id, next((tag[1] for tag in tags if tag), ""), f"far{self.number}"
+
     async def until(self, condition: "object", timeout: float = 5.0) -> None:
         """Wait for a condition (a callable) on what arrived."""
         assert callable(condition)
@@ -113,7 +120,7 @@ class SipPeer:
     def _sdp(self, direction: str, formats: str) -> str:
         self._version += 1
         return (
-            f"v=0\r\no=- 1 {self._version} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            f"v=0\r\no=- 1 {self._version} IN IP4 {self.address}\r\ns=-\r\nc=IN IP4 {self.address}\r\nt=0 0\r\n"
             f"m=audio {self.rtp_port} RTP/AVP {formats}\r\na=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
         )
 
@@ -122,9 +129,9 @@ class SipPeer:
         kind = "Content-Type: application/sdp\r\n" if body else ""
         self._sip.sendto(
             (
-                f"{method} {self._target} SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{self.port};branch={branch}\r\n"
+                f"{method} {self._target} SIP/2.0\r\nVia: SIP/2.0/UDP {self.address}:{self.port};branch={branch}\r\n"
                 f'From: "Ann" <sip:+4912@127.0.0.1>;tag=far{self.number}\r\nTo: <sip:100@127.0.0.1>{to_tag}\r\n'
-                f"Call-ID: {self.call_id}\r\nCSeq: {cseq} {method}\r\nContact: <sip:ann@127.0.0.1:{self.port}>\r\n"
+                f"Call-ID: {self.call_id}\r\nCSeq: {cseq} {method}\r\nContact: <sip:ann@{self.address}:{self.port}>\r\n"
                 f"Max-Forwards: 70\r\n{headers}{kind}Content-Length: {len(body)}\r\n\r\n{body}"
             ).encode(),
             self._gateway,

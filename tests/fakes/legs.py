@@ -42,6 +42,9 @@ class FakeLeg:
     early: bool = False
     order: Dial | None = None
     """Of a leg that was dialled."""
+    trunk: str = ""
+    address: str = ""
+    """Of the far end."""
 
 
 class FakeLegs:
@@ -65,7 +68,7 @@ class FakeLegs:
         await asyncio.sleep(0)
 
     def dial(self, order: Dial) -> None:
-        leg = self.all[order.leg_id] = FakeLeg(statuses=[], order=order)
+        leg = self.all[order.leg_id] = FakeLeg(statuses=[], order=order, trunk=order.trunk)
         if order.trunk == "nobody":
             self._emit(LegEnded(order.leg_id, Cause(Result.CARRIER, Reason.NO_RESPONSE), 503, None, False))
         else:
@@ -126,16 +129,30 @@ class FakeLegs:
 
     # ── For the test: the far end ───────────────────────────────────────────────────────────────────
 
-    def call(self, leg_id: LegId, caller: Caller = CALLER, *, acks: bool = True, on_its_way: bool = False) -> FakeLeg:
-        """An INVITE comes; one `on_its_way` came before the order to turn calls away was carried out."""
-        leg = self.all[leg_id] = FakeLeg(acks=acks)
+    def call(
+        self,
+        leg_id: LegId,
+        caller: Caller = CALLER,
+        *,
+        acks: bool = True,
+        on_its_way: bool = False,
+        address: str = "192.0.2.1",
+        replaces: LegId | None = None,
+        early_only: bool = False,
+    ) -> FakeLeg:
+        """An INVITE comes; one `on_its_way` came before the order to turn calls away was carried out. `replaces`: it
+        wants the place of this leg (RFC 3891)."""
+        leg = self.all[leg_id] = FakeLeg(acks=acks, trunk=caller.trunk, address=address)
         retry_after_s = self.turned_away[-1][0] if self.turned_away else None
         if retry_after_s is not None and not on_its_way:
             leg.statuses.append(503)
             leg.headers = (("Retry-After", str(retry_after_s)),)
             return leg
+        if replaces is not None and (refusal := self._refusal(leg, replaces, early_only=early_only)):
+            leg.statuses.append(refusal)
+            return leg
         self.live[leg_id] = leg
-        self._emit(LegOffered(leg_id, caller))
+        self._emit(LegOffered(leg_id, caller, replaces))
         return leg
 
     def ack(self, leg_id: LegId) -> None:
@@ -194,6 +211,18 @@ class FakeLegs:
     def _unanswered(self, leg_id: LegId) -> FakeLeg | None:
         leg = self.live.get(leg_id)
         return leg if leg is not None and 200 not in leg.statuses else None
+
+    def _refusal(self, by: FakeLeg, replaces: LegId, *, early_only: bool) -> int:
+        leg = self.all.get(replaces)
+        if leg is None:
+            return 481
+        if by.trunk != leg.trunk and by.address != leg.address:
+            return 403
+        if replaces not in self.live:
+            return 603
+        if 200 in leg.statuses:
+            return 486 if early_only else 0
+        return 481 if leg.order is None else 0
 
     def _refuse(self, leg_id: LegId, status: int, cause: Cause, headers: tuple[tuple[str, str], ...]) -> None:
         leg = self.live[leg_id]

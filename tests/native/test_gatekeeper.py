@@ -114,6 +114,69 @@ def rss_mb() -> float:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+# ── Replaces (RFC 3891 §3) ──────────────────────────────────────────────────────────────────────────
+
+DIALOG = "Replaces: {};to-tag={};from-tag={}\r\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("INVITE", 2 * DIALOG.format("a@b", 1, 2)),
+        ("INVITE", "Replaces: a@b;to-tag=1\r\n"),
+        ("INVITE", "Replaces: a@b;from-tag=1;early-only\r\n"),
+        ("INVITE", "Replaces: ;to-tag=1;from-tag=2\r\n"),
+        ("OPTIONS", DIALOG.format("a@b", 1, 2)),
+        ("INFO", DIALOG.format("a@b", 1, 2)),
+        ("CANCEL", DIALOG.format("a@b", 1, 2)),
+    ],
+)
+async def test_a_replaces_that_names_no_single_dialog_or_stands_elsewhere_is_malformed(
+    method: str, headers: str
+) -> None:
+    async with opened() as gate:
+        assert await gate.asks(gate.request(method, more=headers)) == [[400]]
+        assert (count(gate, "malformed"), gate.offered) == (1, 0)
+
+
+async def test_a_replaces_is_hidden_from_pjsua_and_required_all_the_same() -> None:
+    async with opened() as gate, SipPeer(gate.port) as old, SipPeer(gate.port) as new:
+        await gate.takes_call_of(old)
+        new.invite(headers=DIALOG.format(*old.dialog) + "Require: replaces\r\n")
+        async with asyncio.timeout(5):
+            while gate.offered < 2:
+                gate.news.clear()
+                await gate.news.wait()
+        assert new.statuses == [100], "PJSUA would have answered 200, and hung the old call up"
+        offer = [event for event in gate.events if isinstance(event, LegOffered)][-1]
+        gate.legs.answer(offer.leg_id)
+        assert await new.final() == 200
+        assert old.requests == []
+        new.bye()
+        old.bye()
+
+
+async def test_within_a_dialog_it_is_malformed_and_the_call_goes_on() -> None:
+    async with opened() as gate, SipPeer(gate.port) as peer:
+        await gate.takes_call_of(peer)
+        peer.invite(headers=DIALOG.format(*peer.dialog))
+        assert await peer.final() == 400
+        peer.invite(direction="sendonly")
+        assert await peer.final() == 200
+        assert count(gate, "malformed") == 1
+        peer.bye()
+
+
+async def test_a_copy_of_an_invite_that_replaces_makes_no_second_call() -> None:
+    async with opened() as gate, SipPeer(gate.port) as old:
+        await gate.takes_call_of(old)
+        invite = gate.request("INVITE", more=DIALOG.format(*old.dialog))
+        assert await gate.asks(invite) == [[100]]
+        assert await gate.asks(invite) == [[100]]
+        assert gate.offered == 2
+        old.bye()
+
+
 # ── The node is full, or about to go ────────────────────────────────────────────────────────────────
 
 

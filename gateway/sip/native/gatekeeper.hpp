@@ -20,11 +20,11 @@ struct GateCounts {
     std::uint64_t passed = 0;
     std::uint64_t stranger = 0; // a source in no table: no answer at all
     std::uint64_t method = 0;   // a request that we do not serve: 405
-    std::uint64_t replaces = 0; // an INVITE that would take a call over: 403
     std::uint64_t rate = 0;     // its source asks too often: 503, or no answer
     std::uint64_t cps = 0;      // more new calls a second than the node takes: 503, Retry-After
     std::uint64_t draining = 0, overloaded = 0;          // turned away, see GateReason: 503, Retry-After
-    std::uint64_t malformed = 0, malformed_response = 0; // sanity.hpp: a request 400 (an ACK nothing), a response nothing
+    std::uint64_t malformed = 0, malformed_response = 0; // sanity.hpp, and a Replaces that RFC 3891 forbids: a request 400
+                                                         // (an ACK nothing), a response nothing
 };
 
 // Why calls are turned away.

@@ -24,4 +24,21 @@ std::string inviteTransport(int call_id) {
     return tsx != nullptr && tsx->transport != nullptr ? tsx->transport->type_name : "";
 }
 
+int callOfDialog(const std::string &call_id, const std::string &local_tag, const std::string &remote_tag) {
+    if (call_id.empty() || local_tag.empty() || remote_tag.empty())
+        return -1;
+    const auto text = [](const std::string &value) {
+        return pj_str_t{const_cast<char *>(value.data()), static_cast<pj_ssize_t>(value.size())};
+    };
+    const pj_str_t id = text(call_id), ours = text(local_tag), theirs = text(remote_tag);
+    pjsip_dialog *dialog = pjsip_ua_find_dialog(&id, &ours, &theirs, PJ_FALSE);
+    if (dialog == nullptr)
+        return -1;
+    const pjsip_inv_session *session = pjsip_dlg_get_inv_session(dialog);
+    const auto *call = static_cast<const pjsua_call *>(dialog->mod_data[pjsua_var.mod.id]);
+    if (session == nullptr || call == nullptr || (call->inv != nullptr && call->inv != session))
+        return -1;
+    return call->index;
+}
+
 } // namespace switchhook
