@@ -14,6 +14,7 @@ from gateway.sip.accounts import TrunkAccount
 from gateway.sip.endpoint import reason_of
 from gateway.sip.headers import MessageError, parse_message, parse_name_addr, split_values
 from gateway.sip.leg import Headers, Leg, LegHost, ended_by_itself, reasons_in, received
+from gateway.sip.replaces import ReplacesError, parse_replaces
 from gateway.sip.resolver import Target
 from gateway.sip.shown import shown
 from gateway.sip.udp_only import UdpOnly
@@ -57,9 +58,15 @@ class OutboundLeg(Leg):
 
     def dial(self) -> None:
         """Send it."""
+        try:
+            replaces = self._replaces()
+        except ReplacesError as error:  # refer_to.py lets none through
+            log.warning("leg.dial_failed", leg_id=self.leg_id, detail=str(error))
+            self._end(None)
+            return
         who = shown(self.order.caller, self.order.diverting, self.trunk)
         own = (*who.headers, *(("User-to-User", value) for value in self.order.user_to_user))
-        order = self._order(0, (), (*own, *self._given(own)), identity=True)
+        order = self._order(0, replaces, (*own, *self._given(own)), identity=True)
         order.txOption.localUri = who.from_
         try:
             with self._dialler.via(self.account, self.targets[0]):
@@ -73,6 +80,12 @@ class OutboundLeg(Leg):
             self._host.later(_SILENT_FOR_S, self._no_response)
         if self.targets[0].transport == "udp" and self.targets[0] not in self._dialler.udp_only:
             self._host.later(_LOOK_EVERY_S, self._look_for_silent_tcp)
+
+    def _replaces(self) -> Headers:
+        """Require, as a peer that knows nothing of Replaces would take it for a new call (RFC 3891 §4)."""
+        if self.order.replaces is None:
+            return ()
+        return ("Replaces", str(parse_replaces(self.order.replaces))), ("Require", "replaces")
 
     def _given(self, own: Headers) -> Iterator[tuple[str, str]]:
         """The bot's headers, but for those that the INVITE has already."""

@@ -255,6 +255,27 @@ async def test_the_invite() -> None:
     assert invite.sdp("m=audio ")[0].split(" ")[2:] == ["0", "8", "101"]
 
 
+async def test_an_invite_that_replaces_requires_it() -> None:
+    value = "call-9@far;to-tag=theirs;from-tag=other"
+    async with Callee() as callee, pjsip(lambda: (_target(callee),), KNOWN) as world:
+        world.legs.dial(replace(ORDER, replaces=f"{value};x=1"))
+        await callee.is_called()
+        await callee.refuses("401 Unauthorized", 'WWW-Authenticate: Digest realm="acme.example", nonce="n", qop="auth"')
+        again = await callee.is_called(2)
+        for invite in callee.invites:
+            assert (invite.headers("Replaces"), invite.headers("Require")) == ([value], ["replaces"])
+        assert again.header("Authorization")
+        await callee.answers()
+        await world.event(LegAnswered)
+
+
+async def test_what_is_no_replaces_is_not_sent() -> None:
+    async with Callee() as callee, pjsip(lambda: (_target(callee),)) as world:
+        world.legs.dial(replace(ORDER, replaces="a@b;to-tag=1;from-tag=2\r\nX-Evil: 1"))
+        assert await world.event(LegEnded) == LegEnded(LEG, Cause(Result.CARRIER, Reason.NO_RESPONSE), 503, None, False)
+        assert callee.invites == []
+
+
 def _target(callee: Callee) -> Target:
     return Target(callee.address, callee.port, "udp")
 
