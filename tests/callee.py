@@ -81,6 +81,13 @@ class Callee(Correspondent):
                 seen.setdefault(message.header("Via") or "", message)
         return list(seen.values())
 
+    @property
+    def dialog(self) -> tuple[str, str, str]:
+        """Call-ID, the gateway's tag, our tag; once it was called."""
+        assert self._invite is not None, "it was not called"
+        theirs = (self._invite.header("From") or "").partition(";tag=")[2].split(";")[0]
+        return self._invite.header("Call-ID") or "", theirs, f"callee{self._number}"
+
     def rings(self, status: int = 180, *, media: bool = False, headers: tuple[str, ...] = ()) -> None:
         """A provisional response, with SDP (early media) if told so."""
         self.responds(f"{status} Ringing", *headers, sdp=media)

@@ -164,6 +164,11 @@ class Caller(Correspondent):
         return await self.gateway.end_of(self.call_id)
 
     @property
+    def dialog(self) -> tuple[str, str, str]:
+        """Call-ID, the gateway's tag, our tag; once the gateway has answered."""
+        return self.call_id, self._to.partition(";tag=")[2].split(";")[0], self._tag
+
+    @property
     def received(self) -> list[Wire]:
         """What the gateway sent."""
         return [message for message in self.messages if not message.sent]
