@@ -19,6 +19,7 @@ from gateway.sip.replaces import Replaces, ReplacesError, parse_replaces
 
 _LONGEST_URI: Final = 1024
 _LONGEST_VALUE: Final = 8000
+_MOST_HEADERS: Final = 64
 _MOST_UUI: Final = 8
 _NAME_ADDR: Final = re.compile(  # RFC 3261 §25.1: a quoted or a bare display name, the URI, parameters
     r'(?:"(?:[^"\\]|\\.)*"\s*|[^"<>:;,@]*)<([^<>"]*)>\s*(?:;[^<>]*)?'
@@ -58,22 +59,21 @@ def target_of(message: Message, own: Own, leg_of: LegOf) -> ReferTarget:
     scheme, colon, rest = whole.partition(":")
     if not colon or not rest:
         raise ReferToError(400, "Refer-To has no URI")
+    address, _, headers = rest.partition("?")
+    if len(scheme) + 1 + len(address) > _LONGEST_URI:
+        raise ReferToError(400, "the URI of Refer-To is too long")
     if scheme.lower() == "tel":
         number = _number(rest)
         return ReferTarget(f"tel:{number}", number, own=True)
     if scheme.lower() != "sip":
         raise ReferToError(416, "the scheme of Refer-To is not available")
-    address, _, headers = rest.partition("?")
     if "@" in headers and "@" not in address:  # a user part with a `?`, or a host and headers? Parsers disagree
         raise ReferToError(400, "the URI of Refer-To is ambiguous")
     uri, user = _address(address)
-    text = uri.over("udp")
-    if len(text) > _LONGEST_URI:
-        raise ReferToError(400, "the URI of Refer-To is too long")
     replaces, user_to_user = _headers(headers)
     leg_id = leg_of(replaces.call_id, replaces.to_tag, replaces.from_tag) if replaces is not None else None
     return ReferTarget(
-        text,
+        uri.over("udp"),
         user,
         own(uri.host.name),
         replaces=leg_id,
@@ -100,7 +100,7 @@ def _the_one(message: Message) -> str:
 def _number(text: str) -> str:
     found = _TEL.fullmatch(text)
     number = re.sub(r"[-.()]", "", found[1]) if found is not None else ""
-    if not number.lstrip("+") or len(number) > _LONGEST_URI:
+    if not number.lstrip("+"):
         raise ReferToError(400, "Refer-To has no telephone number")
     return number
 
@@ -155,7 +155,7 @@ def _headers(text: str) -> tuple[Replaces | None, tuple[str, ...]]:
 
 def _unescaped(text: str) -> Iterator[tuple[str, str]]:
     """Names, in lower case, and values (RFC 3261 §19.1.1)."""
-    if _BAD_ESCAPE.search(text):
+    if text.count("&") >= _MOST_HEADERS or _BAD_ESCAPE.search(text):
         raise ReferToError(400, "the headers of Refer-To are malformed")
     for part in text.split("&"):
         name, _, value = part.partition("=")
