@@ -31,13 +31,14 @@ def _mu_law() -> NDArray[np.int16]:
     return np.where(code & 128, -magnitude, magnitude).astype(np.int16)
 
 
-_VALUES: Final = _mu_law()
-_ORDER: Final = np.argsort(_VALUES, kind="stable")
+MU_LAW: Final = _mu_law()
+"""The value of each code."""
+_ORDER: Final = np.argsort(MU_LAW, kind="stable")
 
 
 def encode(samples: NDArray[np.float64]) -> bytes:
     """Samples of ±1.0 as µ-law: the nearest of its values."""
-    values = _VALUES[_ORDER].astype(np.int32)
+    values = MU_LAW[_ORDER].astype(np.int32)
     between = (values[1:] + values[:-1]) / 2
     return _ORDER[np.searchsorted(between, samples * 32767)].astype(np.uint8).tobytes()
 
@@ -57,7 +58,7 @@ class Packet:
     @property
     def pcm(self) -> bytes:
         """16-bit PCM of a µ-law packet."""
-        return _VALUES[np.frombuffer(self.payload, np.uint8)].tobytes()
+        return MU_LAW[np.frombuffer(self.payload, np.uint8)].tobytes()
 
     @property
     def loud(self) -> bool:

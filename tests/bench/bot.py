@@ -8,10 +8,14 @@ import itertools
 import json
 import time
 from collections import defaultdict
+from typing import Any
 
 from aiohttp import web
 
 LONG_PROMPT, SHORT_PROMPT = "bench-long", "one-moment"
+AGENTS_NUMBER = "+16125550100"
+CALL_HEADER = "Bench-Call"
+"""Of the INVITE to an agent: the Call-ID of the customer's, so that who reads the wire can tell the calls apart."""
 _MOST_REPLIES = 32
 
 _COLOURS = ("red", "green", "silver", "golden", "purple", "yellow", "scarlet", "turquoise")
@@ -31,7 +35,11 @@ def _fresh_text() -> list[dict[str, str]]:
     return [{"type": "text", "text": f"The {colour} {animal} leaves from our second platform this {day}"}]
 
 
-def _start(path: str) -> list[dict[str, str]]:
+def _switch(sip_call_id: str) -> list[dict[str, Any]]:
+    return [{"type": "switch", "phoneNumber": AGENTS_NUMBER, "headers": {CALL_HEADER: sip_call_id}}]
+
+
+def _start(path: str, call: dict[str, Any]) -> list[dict[str, Any]]:
     match path:
         case "/long":
             return _audio(LONG_PROMPT, _MOST_REPLIES)
@@ -39,6 +47,8 @@ def _start(path: str) -> list[dict[str, str]]:
             return _audio(SHORT_PROMPT, _MOST_REPLIES)
         case "/cached":
             return _audio(LONG_PROMPT)
+        case "/switch":
+            return _switch(call["sipCallId"])
         case "/fresh":
             return _fresh_text()
         case _:
@@ -46,12 +56,13 @@ def _start(path: str) -> list[dict[str, str]]:
 
 
 async def _event(request: web.Request) -> web.Response:
-    event = json.loads(await request.read())["event"]
+    asked = json.loads(await request.read())
+    event = asked["event"]
     if event == "offered":
         return web.json_response({"replies": [{"type": "answer"}]})
     if event != "start":
         return web.Response(status=204)
-    body = {"replies": _start(request.path), "config": {"noInputTimeoutMs": 0}}
+    body = {"replies": _start(request.path, asked["call"]), "config": {"noInputTimeoutMs": 0}}
     _times[request.path].append(time.time())
     return web.json_response(body)
 

@@ -3,7 +3,8 @@
 Each port of the gateway that sends gets 50 packets of PCMU a second back, until it has been silent for a second.
 The calls' packets are spread over the 20 ms, as those of real callers are: echoing each packet at once would come in
 bursts, which is easier on the gateway. sendmmsg and recvmmsg keep this at a few per cent of a core.
-Says its port on stdout, and on SIGTERM what it sent. With the argument `mute` it only listens.
+Says its port on stdout, and on SIGTERM what it sent. With the argument `mute` it only listens; with a number it sends
+a tone of so many Hz, else noise. agents.py has the same RTP.
 """
 
 import ctypes
@@ -12,9 +13,12 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import numpy as np
+
+from tests.bench.tones import packet_of
 
 _SLOTS = 20
 _SLOT_S = 0.001
@@ -76,8 +80,9 @@ class _Messages:
 class Callers:
     """All callers' RTP."""
 
-    def __init__(self, mute: bool) -> None:
-        self._mute = mute
+    def __init__(self, mute: bool = False, hz: int | None = None) -> None:
+        """`hz` must be a multiple of 50, as all packets of a tone are the same. None: noise."""
+        self._mute, self._hz = mute, hz
         self._rtp, self._rtcp = _pair()
         self._inbox = _Messages(_BATCH)
         self._streams: list[dict[int, np.ndarray]] = [{} for _ in range(_SLOTS)]
@@ -92,8 +97,8 @@ class Callers:
         """Where RTP is to be sent."""
         return int(self._rtp.getsockname()[1])
 
-    def run(self) -> None:
-        """Until SIGTERM."""
+    def run(self, also: Callable[[int], None] = lambda slot: None) -> None:
+        """Until SIGTERM. `also` is called every millisecond, before the packets of that slot are sent."""
         began, slot = time.monotonic(), 0
         while True:
             late = time.monotonic() - began - slot * _SLOT_S
@@ -102,10 +107,16 @@ class Callers:
             else:
                 self.latest_s = max(self.latest_s, late)
             self._receive()
+            also(slot % _SLOTS)
             self._send(slot % _SLOTS)
             slot += 1
             if slot % _SLOTS_TO_FORGET == 0:
                 self._forget()
+
+    def told(self) -> dict[str, float]:
+        """What was done; `latestMs`: how late a slot was at most."""
+        counts = {"sent": self.sent, "received": self.received, "unsent": self.unsent}
+        return {**counts, "latestMs": round(self.latest_s * 1000, 1)}
 
     def _receive(self) -> None:
         while (count := self._inbox.receive(self._rtp.fileno())) > 0:
@@ -115,17 +126,19 @@ class Callers:
             ports = set(self._inbox.addresses["port"][:count].tolist())
             self._heard |= ports
             for port in ports - self._known.keys():
-                self._begin(port)
+                self.begin(port, min(range(_SLOTS), key=lambda number: len(self._streams[number])))
             if count < _BATCH:
                 return
 
-    def _begin(self, port: int) -> None:
-        slot = min(range(_SLOTS), key=lambda number: len(self._streams[number]))
+    def begin(self, port: int, slot: int) -> None:
+        """Send to this port from now on, in this of the 20 slots."""
         packet = np.zeros((), _PACKET)
         packet["flags"], packet["ssrc"] = 0x80, 0xBE000000 + port
-        packet["payload"] = np.random.default_rng(port).integers(0, 256, 160)
+        noise = np.random.default_rng(port).integers(0, 256, 160)
+        packet["payload"] = noise if self._hz is None else packet_of(self._hz)
         self._streams[slot][port] = packet
         self._known[port] = slot
+        self._heard.add(port)
         self._rebuild(slot)
 
     def _forget(self) -> None:
@@ -179,16 +192,16 @@ def _pair() -> tuple[socket.socket, socket.socket]:
         rtcp.close()
 
 
-def _end(_: int, __: FrameType | None) -> None:
+def end(_: int, __: FrameType | None) -> None:
+    """Of SIGTERM."""
     sys.exit(0)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _end)
-    callers = Callers(mute="mute" in sys.argv[1:])
+    signal.signal(signal.SIGTERM, end)
+    callers = Callers("mute" in sys.argv[1:], next((int(hz) for hz in sys.argv[1:] if hz.isdigit()), None))
     print(callers.port, flush=True)
     try:
         callers.run()
     finally:
-        told = {"sent": callers.sent, "received": callers.received, "unsent": callers.unsent}
-        print(json.dumps(told | {"latestMs": round(callers.latest_s * 1000, 1)}), flush=True)
+        print(json.dumps(callers.told()), flush=True)

@@ -14,16 +14,19 @@ from tests.bench.children import BenchError, Child, until
 
 _BUFFER_MIB = "64"
 _MAGICS = {0xA1B2C3D4: 1e6, 0xA1B23C4D: 1e9}
+_TCP = 6
 _ETHERNET_IPV4 = b"\x08\x00"
 _DROPS = re.compile(r"received/dropped on interface [^:]*: *lo[^:]*: (\d+)/(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """A UDP datagram, `data` as far as it was captured; `at` in seconds since the epoch."""
+    """A UDP datagram or a TCP segment with data, `data` as far as it was captured; `at` in seconds since the epoch."""
 
     at: float
     source_port: int
+    port: int
+    """Where it went."""
     data: bytes
 
 
@@ -68,7 +71,7 @@ class Capture:
 
 
 def _datagrams(data: bytes) -> Iterator[Datagram]:
-    """Of a pcap file with Ethernet frames of IPv4 UDP."""
+    """Of a pcap file with Ethernet frames of IPv4, UDP and TCP."""
     order = "<" if struct.unpack_from("<I", data)[0] in _MAGICS else ">"
     unit = _MAGICS[struct.unpack_from(f"{order}I", data)[0]]
     record, at = struct.Struct(f"{order}IIII"), 24
@@ -77,5 +80,9 @@ def _datagrams(data: bytes) -> Iterator[Datagram]:
         begin, at = at + record.size, at + record.size + length
         if data[begin + 12 : begin + 14] != _ETHERNET_IPV4 or at > len(data):
             continue
-        udp = begin + 14 + (data[begin + 14] & 0x0F) * 4
-        yield Datagram(seconds + fraction / unit, int.from_bytes(data[udp : udp + 2]), data[udp + 8 : at])
+        ip = begin + 14
+        ports = ip + (data[ip] & 0x0F) * 4
+        head = (data[ports + 12] >> 4) * 4 if data[ip + 9] == _TCP else 8
+        if content := data[ports + head : at]:
+            source, port = int.from_bytes(data[ports : ports + 2]), int.from_bytes(data[ports + 2 : ports + 4])
+            yield Datagram(seconds + fraction / unit, source, port, content)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from tests.bench.capture import Datagram
 
 LONGEST_FINE_MS = 60
-_HEADER = 12
+HEADER = 12
+"""Bytes before the sound."""
 _SILENCE = frozenset(b"\xff\x7f")  # PCMU's two zeros
 _PCMU = 0
 
@@ -59,12 +60,18 @@ class Wire:
 
 def audio(datagrams: Iterable[Datagram]) -> Iterator[Datagram]:
     """Those that are RTP with PCMU in it."""
-    return (d for d in datagrams if len(d.data) > _HEADER and d.data[0] == 0x80 and d.data[1] & 0x7F == _PCMU)
+    return (datagram for datagram in datagrams if is_pcmu(datagram))
+
+
+def is_pcmu(datagram: Datagram) -> bool:
+    """Whether it is RTP with PCMU in it."""
+    data = datagram.data
+    return len(data) > HEADER and data[0] == 0x80 and data[1] & 0x7F == _PCMU
 
 
 def is_silent(datagram: Datagram) -> bool:
     """Whether all that was captured of the packet's sound is digital silence."""
-    return _SILENCE.issuperset(datagram.data[_HEADER:])
+    return _SILENCE.issuperset(datagram.data[HEADER:])
 
 
 def read_wire(datagrams: Iterable[Datagram], begin: float, end: float) -> Wire:

@@ -19,7 +19,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from rich.console import Console
 
-from tests.bench import call_rate, call_setup, first_audio, journal, machine, memory, play_cost, rtp_gaps, sse
+from tests.bench import (
+    bridged,
+    call_rate,
+    call_setup,
+    first_audio,
+    journal,
+    machine,
+    memory,
+    play_cost,
+    rtp_gaps,
+    sse,
+    transfers,
+)
 from tests.bench.children import BenchError
 from tests.bench.report import Report
 from tests.bench.scene import ROOT, Say
@@ -28,9 +40,12 @@ Measure = Callable[[Report, Path, Say, bool], None]
 
 _FIGURES: dict[str, Measure] = {
     "cost": play_cost.measure,
+    "bridged": bridged.measure,
     "memory": memory.measure,
     "setup": call_setup.measure,
     "audio": first_audio.measure,
+    "switch": transfers.switch,
+    "bridge": transfers.bridge,
     "gaps": rtp_gaps.measure,
     "rate": call_rate.measure,
     "journal": journal.measure,

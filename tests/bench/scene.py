@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import time
 import urllib.request
 import wave
 from collections.abc import Callable
@@ -16,18 +17,22 @@ from typing import Self
 
 import numpy as np
 
-from tests.bench.bot import LONG_PROMPT
+from tests.bench.agents import RING_S
+from tests.bench.bot import AGENTS_NUMBER, LONG_PROMPT
 from tests.bench.children import BenchError, Child, until
 from tests.bench.sipp import Calls, Sipp
+from tests.bench.tones import CUSTOMER_HZ
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 8000
 LONG_PROMPT_S = 60
-BUILTIN, LONG, SHORT, CHURN, CACHED, FRESH, ASKED = "100", "200", "201", "300", "400", "500", "600"
+BUILTIN, LONG, SHORT, CHURN, CACHED, FRESH, ASKED, SWITCHED = "100", "200", "201", "300", "400", "500", "600", "700"
 """Numbers: the built-in echo bot; prompts without end, of 60 s and of 3 s; one short prompt; a prompt at once; a
-sentence that nobody has said yet; a bot that is asked before the call is answered."""
+sentence that nobody has said yet; a bot that is asked before the call is answered; one that switches to an agent, where
+the scene has `agents`."""
 
 _WEBHOOKS = {LONG: "long", SHORT: "short", CHURN: "churn", CACHED: "cached", FRESH: "fresh", ASKED: "asked"}
+_AGENTS_HOST = "127.0.0.2"
 _MOST_CALLS = 1150
 _SENT = 0.9
 _READY = re.compile(r"udp:[^ ,]*:(\d+).* api=(\S+)")
@@ -38,25 +43,33 @@ Say = Callable[[str], None]
 class Scene:
     """`with Scene(name, say) as scene:` has everything running; leaving it ends everything."""
 
-    def __init__(self, name: str, folder: Path, say: Say, *, mute: bool = False, journal: bool = True) -> None:
+    def __init__(
+        self, name: str, folder: Path, say: Say, *, mute: bool = False, journal: bool = True, agents: bool = False
+    ) -> None:
         """`folder` must exist; the scene makes one of its own in it. `mute` callers send no RTP.
-        Without `journal` the gateway is told of its calls, but keeps nothing (composed.py)."""
-        self.say, self._mute, self._journal = say, mute, journal
+        Without `journal` the gateway is told of its calls, but keeps nothing (composed.py). With `agents` there is
+        somebody to switch to, and callers and agents send their tones."""
+        self.say, self._mute, self._journal, self._with_agents = say, mute, journal, agents
         self.folder = folder / name
         self._stack = ExitStack()
         self._number = itertools.count(1)
-        self._bot_port = self.rtp_port = self.sip_port = 0
+        self.bot_port = self.rtp_port = self.sip_port = self.agents_sip_port = self.agents_rtp_port = 0
         self.api = ""
         self._callers: Child | None = None
+        self._agents: Child | None = None
         self._gateway: Child | None = None
 
     def __enter__(self) -> Self:
         self.folder.mkdir()
         _copy_media(self.folder / "media")
         try:
-            self._bot_port = int(self._start("bot.py").line(15))
-            self._callers = self._start("callers.py", *(["mute"] if self._mute else []))
+            self.bot_port = int(self._start("bot").line(15))
+            tone = [str(CUSTOMER_HZ)] if self._with_agents else []
+            self._callers = self._start("callers", *(["mute"] if self._mute else tone))
             self.rtp_port = int(self._callers.line(15))
+            if self._with_agents:
+                self._agents = self._start("agents", _AGENTS_HOST)
+                self.agents_sip_port, self.agents_rtp_port = map(int, self._agents.line(15).split())
             self._start_gateway()
         except BaseException:
             self._stack.close()
@@ -99,31 +112,36 @@ class Scene:
         if not until(lambda: self.held()["calls"] == count, timeout_s):
             raise BenchError(f"{self.held()['calls']} calls are up, not {count}, after {timeout_s:.0f} s")
 
+    def wait_bridged(self, count: int, timeout_s: float) -> None:
+        """Return when so many calls are up and each has its agent. Raises BenchError when they are not in time."""
+        if not until(lambda: self.held()["calls"] == count and self.held()["legs"] == 2 * count, timeout_s):
+            held = self.held()
+            raise BenchError(f"{held['calls']} calls with {held['legs']} legs are up, not {count} bridged ones")
+        time.sleep(RING_S + 0.2)
+
     def answered_at(self) -> dict[str, list[float]]:
         """When the bot answered each `start`, by path."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._bot_port}/times", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.bot_port}/times", timeout=10) as answer:
             times: dict[str, list[float]] = json.load(answer)
         return times
 
     def stop_callers(self) -> dict[str, float]:
         """End the callers' RTP: what they did. Raises BenchError if they did not send about as much as they heard."""
-        if self._callers is None:
-            raise RuntimeError("the scene has not begun")
-        self._callers.ask_to_end()
-        told: dict[str, float] = json.loads(self._callers.line(5))
-        if told["sent"] < _SENT * told["received"]:
-            raise BenchError(f"the callers sent {told['sent']} packets of RTP and received {told['received']}")
-        return told
+        return _stop(self._callers)
+
+    def stop_agents(self) -> dict[str, float]:
+        """The same of the agents."""
+        return _stop(self._agents)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _start(self, script: str, *arguments: str) -> Child:
-        command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
-        return self._stack.enter_context(Child(script, command, self.folder / f"{script}.err", cwd=ROOT))
+    def _start(self, name: str, *arguments: str) -> Child:
+        command = [sys.executable, "-m", f"tests.bench.{name}", *arguments]
+        return self._stack.enter_context(Child(name, command, self.folder / f"{name}.err", cwd=ROOT))
 
     def _start_gateway(self) -> None:
         plan = self.folder / "plan.yaml"
-        plan.write_text(_plan(self._bot_port))
+        plan.write_text(_plan(self.bot_port, self.agents_sip_port))
         serve = ["gateway", "serve", "--log", "json", "--dialplans"] if self._journal else ["tests.bench.composed"]
         command = [sys.executable, "-m", *serve, str(plan)]
         env = _environment(self.folder, self.store_url)
@@ -133,6 +151,16 @@ class Scene:
         if ready is None:
             raise BenchError(f"the gateway says {line!r}, not where it listens")
         self.sip_port, self.api = int(ready[1]), ready[2]
+
+
+def _stop(child: Child | None) -> dict[str, float]:
+    if child is None:
+        raise RuntimeError("it has not begun")
+    child.ask_to_end()
+    told: dict[str, float] = json.loads(child.line(5))
+    if told["sent"] < _SENT * told["received"]:
+        raise BenchError(f"{child.name} sent {told['sent']} packets of RTP and received {told['received']}")
+    return told
 
 
 def _environment(folder: Path, store_url: str) -> dict[str, str]:
@@ -154,7 +182,7 @@ def _environment(folder: Path, store_url: str) -> dict[str, str]:
     }
 
 
-def _plan(bot_port: int) -> str:
+def _plan(bot_port: int, agents_port: int) -> str:
     trunk = "trunks:\n  loopback: {host: 127.0.0.1, allow: [127.0.0.0/8], codecs: [PCMU]}\n"
     channels = ["channels:", "  builtin: {bot: {type: builtin, name: echo}}"]
     routes = ["routes:", f'  - {{to: "{BUILTIN}", trunk: loopback, channel: builtin}}']
@@ -162,6 +190,12 @@ def _plan(bot_port: int) -> str:
         bot = f'{{type: webhook, url: "http://127.0.0.1:{bot_port}/{name}", secret: {{env: BENCH_SECRET}}}}'
         channels.append(f"  {name}: {{bot: {bot}, answer: {'bot' if number == ASKED else 'immediately'}}}")
         routes.append(f'  - {{to: "{number}", trunk: loopback, channel: {name}}}')
+    if agents_port:
+        trunk += f'  people: {{host: "{_AGENTS_HOST}:{agents_port}", allow: [{_AGENTS_HOST}/32], codecs: [PCMU]}}\n'
+        bot = f'{{type: webhook, url: "http://127.0.0.1:{bot_port}/switch", secret: {{env: BENCH_SECRET}}}}'
+        channels.append(f"  switch: {{bot: {bot}, trunk: people}}")
+        routes.append(f'  - {{to: "{SWITCHED}", trunk: loopback, channel: switch}}')
+        routes.append(f'destinations: {{allow: ["{AGENTS_NUMBER}"], limits: {{per_minute: {_MOST_CALLS * 60}}}}}')
     return trunk + "\n".join([*channels, *routes, ""])
 
 
