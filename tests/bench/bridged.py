@@ -100,11 +100,13 @@ def _found(wire: Wire) -> dict[str, Any]:
         "lost": wire.lost,
         "late": wire.late,
         "silentPackets": wire.silent,
+        "muteStreams": wire.mute,
     }
 
 
 def _faults(wire: Wire) -> str:
-    return f"{wire.too_long} over {LONGEST_FINE_MS} ms, {wire.lost} lost, {wire.silent} silent of {wire.packets}"
+    faults = f"{wire.too_long} over {LONGEST_FINE_MS} ms, {wire.lost} lost, {wire.silent} silent of {wire.packets}"
+    return faults + (f", {wire.mute} heard nothing at all" if wire.mute else "")
 
 
 def _still(scene: Scene, calls: int) -> None:

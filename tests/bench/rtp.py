@@ -21,6 +21,8 @@ class Stream:
     last_seq: int
     packets: int = 1
     longest_ms: float = 0.0
+    sounds: bool = False
+    """Some of it was not silence."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,11 @@ class Wire:
     def packets(self) -> int:
         """Of all streams."""
         return sum(stream.packets for stream in self.streams.values())
+
+    @property
+    def mute(self) -> int:
+        """Streams in which there was nothing but silence."""
+        return sum(not stream.sounds for stream in self.streams.values())
 
     @property
     def longest_ms(self) -> float:
@@ -81,12 +88,14 @@ def read_wire(datagrams: Iterable[Datagram], begin: float, end: float) -> Wire:
         if not begin <= datagram.at <= end:
             continue
         seq = int.from_bytes(datagram.data[2:4])
-        wire.silent += is_silent(datagram)
+        silent = is_silent(datagram)
+        wire.silent += silent
         key = (datagram.source_port, datagram.data[8:12])
         stream = wire.streams.get(key)
         if stream is None:
-            wire.streams[key] = Stream(datagram.at, seq)
+            wire.streams[key] = Stream(datagram.at, seq, sounds=not silent)
             continue
+        stream.sounds = stream.sounds or not silent
         step = (seq - stream.last_seq) & 0xFFFF
         if step == 0 or step >= 0x8000:
             wire.late += 1

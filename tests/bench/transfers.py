@@ -1,7 +1,8 @@
 """Figures: how fast a switch reply becomes an INVITE, and an answer becomes a talk; run by run.py.
 
 All times are the kernel's, of packets on the loopback device, so that how late the bot, the agents and the callers see
-anything is in none of them; of what they do themselves only the packets count, from when they were sent.
+anything is in none of them. What the caller hears begins with the agent's first packet of RTP, which leaves right after
+the 200: it is that one that counts, so an agent that the machine held up in between makes no figure longer.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,14 +42,19 @@ def bridge(report: Report, folder: Path, say: Say, quick: bool) -> None:
         spoke = sorted(_times_ms(calls, _answered, _spoke))
         if quantile(spoke, 0.99) > _AGENTS_LATE_MS:
             note += f"; the agents themselves were late: p99 {quantile(spoke, 0.99):.1f} ms"
-        _row(report, "bridge", "200 -> caller's wire", beside, calls, _answered, _customer_heard, _BRIDGE_AIM, note)
+        _row(report, "bridge", "200 -> caller's wire", beside, calls, _spoke, _customer_heard, _BRIDGE_AIM, note)
         _row(report, "bridge", "200 -> agent's wire", beside, calls, _answered, _agent_heard, _BRIDGE_AIM, "")
         details = report.details["bridge"].setdefault("agents", {})
         details[str(beside)] = {
             "ackMsP50": round(quantile(_times_ms(calls, _answered, _acked), 0.5), 2),
             "firstRtpMsP99": round(quantile(spoke, 0.99), 2),
         }
-    report.add("", "", "", "first packet with the other party's tone; agents speak from their 200 on, callers always")
+    report.add(
+        "",
+        "",
+        "",
+        "first packet with the other party's tone; the caller's wire from the agent's first RTP, sent with the 200",
+    )
 
 
 def _calls(folder: Path, say: Say, name: str, quick: bool) -> Iterator[tuple[int, list[Switched], str]]:
