@@ -40,7 +40,7 @@ from gateway.calls.events import (
     LegOffered,
     TimerFired,
 )
-from gateway.calls.history import of_command, of_event
+from gateway.calls.history import Type, of_command, of_event
 from gateway.calls.model import Call, CallId, Leg, LegId
 from gateway.calls.refers import AnswerRefer, ClaimPeer, HandOver, LegTakenOver, NotifyRefer, RefuseClaim, SendRefer
 from gateway.calls.states import CallState, LegState
@@ -177,7 +177,8 @@ class LiveCall:
             world.journal.append(happening)
         # Start, dialog and end are awaited (hostile-world.md, "Crash-only"), though no disk keeps a caller waiting.
         weighty = isinstance(event, LegOffered | LegAnswered | LegTakenOver) or call.state is CallState.ENDED
-        weighty = weighty or any(happening.type.startswith("transfer.") for happening in happened)
+        # Not the beginning of a transfer: after a crash one without a beginning has no end either.
+        weighty = weighty or any(happening.type == Type.TRANSFER_ENDED for happening in happened)
         if weighty and not await world.journal.settled():
             self.log.warning("journal.late")
         return commands
