@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pjsua2 as pj
 
-from gateway.calls.model import CallId, Edge, MusicParty
+from gateway.calls.model import RINGBACK_TONE, CallId, Edge, MusicParty
 from gateway.engine.ports import VoiceSink
 from gateway.sip.endpoint import Endpoint, reason_of
 from gateway.sip.mixer import Mixer
@@ -159,9 +159,17 @@ class SipBridge:
             self._music.discard(name)  # the next call that wants it tries again
             log.error("bridge.music_failed", music=name, detail=reason_of(error))
             return
-        port = pj.PcmPort(self._hub, next(self._numbers))
-        port.loop(loading.result())
-        self._endpoint.submit(self.mixer.add_music, name, port, self.clock_rate)
+        hub, loop = self._hub, pj.PcmBuffer(loading.result())
+
+        def looping() -> Any:
+            port = pj.PcmPort(hub, next(self._numbers))
+            port.loop(loop)
+            return port
+
+        if name == RINGBACK_TONE.name:
+            self._endpoint.submit(self.mixer.add_tone, name, looping, self.clock_rate)
+        else:
+            self._endpoint.submit(self.mixer.add_music, name, looping(), self.clock_rate)
 
 
 class _SharedBuffers:

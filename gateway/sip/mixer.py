@@ -1,6 +1,7 @@
 """Which ports of PJSIP's bridge are connected, as each call wants it; the PJSIP thread's half of media.SipBridge."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import pjsua2 as pj
@@ -24,6 +25,9 @@ class Mixer:
         self._legs: dict[LegId, Any] = {}
         self._voices: dict[CallId, Any] = {}
         self._music: dict[str, Any] = {}
+        self._tones: dict[str, Callable[[], Any]] = {}
+        self._own: dict[tuple[CallId, str], Any] = {}
+        """The tones that calls hear, each from its beginning."""
         self._wanted: dict[CallId, frozenset[Edge]] = {}
         self._connected: dict[CallId, set[Edge]] = {}
         self._calls_of: defaultdict[Party, set[CallId]] = defaultdict(set)
@@ -60,6 +64,19 @@ class Mixer:
         for call_id in list(self._calls_of.get(MusicParty(name), ())):
             self._apply(call_id)
 
+    def add_tone(self, name: str, make: Callable[[], Any], clock_rate: int) -> None:
+        """A source that each call has of its own, made when it is wanted: in one that all share, a caller might come
+        into the pause between two rings, and hear nothing for seconds."""
+
+        def made() -> Any:
+            port = make()
+            port.createPort(clock_rate, clock_rate // 50)
+            return port
+
+        self._tones[name] = made
+        for call_id in list(self._calls_of.get(MusicParty(name), ())):
+            self._apply(call_id)
+
     def add_pulse(self, port: Any, clock_rate: int) -> None:
         """Put a port into the bridge that is always there, so that the media clock is seen between calls too."""
         port.createPort(clock_rate, clock_rate // 50)
@@ -91,6 +108,7 @@ class Mixer:
         for port in self._music.values():
             port.close()
         self._music.clear()
+        self._tones.clear()
         if self._pulse is not None:
             self._pulse.close()
         self._pulse = None
@@ -100,7 +118,7 @@ class Mixer:
     @property
     def ports(self) -> int:
         """Ports of calls in the bridge; shared sources stay as long as the bridge."""
-        return len(self._legs) + len(self._voices)
+        return len(self._legs) + len(self._voices) + len(self._own)
 
     def _note_parties(self, call_id: CallId, edges: frozenset[Edge]) -> None:
         before = {party for e in self._wanted.get(call_id, ()) for party in (e.source, e.sink)}
@@ -119,7 +137,19 @@ class Mixer:
             return self._legs.get(party.leg_id)
         if isinstance(party, BotParty):
             return self._voices.get(call_id)
-        return self._music.get(party.name)
+        if party.name not in self._tones:
+            return self._music.get(party.name)
+        own = (call_id, party.name)
+        if own not in self._own:
+            self._own[own] = self._tones[party.name]()
+        return self._own[own]
+
+    def _drop_tones(self, call_id: CallId, wanted: frozenset[Edge]) -> None:
+        sources = {edge.source for edge in wanted}
+        for own in [own for own in self._own if own[0] == call_id and MusicParty(own[1]) not in sources]:
+            port = self._own.pop(own)
+            port.close()
+            self._endpoint.bury(port)
 
     def _apply(self, call_id: CallId) -> None:
         wanted = self._wanted.get(call_id)
@@ -132,6 +162,7 @@ class Mixer:
         for edge in wanted - have:
             if self._link(call_id, edge, connect=True):
                 have.add(edge)
+        self._drop_tones(call_id, wanted)
         self._keep_running(call_id, wanted, have)
 
     def _link(self, call_id: CallId, edge: Edge, *, connect: bool) -> bool:

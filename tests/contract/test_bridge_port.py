@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.calls.events import LegAnswered, LegEvent, LegHoldChanged, LegOffered
-from gateway.calls.model import BotParty, CallId, Edge, LegId, LegParty, MusicParty
+from gateway.calls.model import RINGBACK_TONE, BotParty, CallId, Edge, LegId, LegParty, MusicParty
 from gateway.engine.ports import Bridge
 from gateway.sip.endpoint import Endpoint, SipSettings
 from gateway.sip.legs import SipLegs
@@ -22,6 +22,7 @@ from tests.sip_legs import sip_legs
 CALL = CallId("call_1")
 LEG = LegId("leg_1")
 HEARS_BOT = frozenset({Edge(BotParty(), LegParty(LEG)), Edge(LegParty(LEG), BotParty())})
+HEARS_RINGBACK = frozenset({Edge(RINGBACK_TONE, LegParty(LEG))})
 HEARS_MUSIC = frozenset({Edge(MusicParty("hold/calm"), LegParty(LEG))})
 LOUD = 20
 
@@ -56,6 +57,8 @@ class RealWorld(World):
     peer: SipPeer
     events: list[LegEvent]
     legs: SipLegs
+    music: list[bytes]
+    """The one that every name stands for."""
 
     async def loudness(self, ms: int = 200) -> int:
         """Share (per cent) of loud samples that the peer hears from now on: µ-law, silence is near 0x7f or 0xff."""
@@ -108,7 +111,7 @@ async def _pjsip() -> AsyncIterator[RealWorld]:
     await legs.start(on, lambda *mark: marks.append(mark))
     try:
         async with SipPeer(endpoint.udp_port or 0) as peer:
-            world = RealWorld(bridge, marks, passing, peer, events, legs)
+            world = RealWorld(bridge, marks, passing, peer, events, legs, music)
             music.append(world.pcm(100))
             peer.invite()
             async with asyncio.timeout(5):
@@ -194,6 +197,18 @@ async def test_the_peer_hears_what_its_edges_say(real: RealWorld) -> None:
     real.bridge.set_hearing(CALL, frozenset({Edge(BotParty(), LegParty(LEG), 0.0)}))
     assert await real.loudness() == 0
     real.bridge.set_hearing(CALL, HEARS_BOT)
+    assert await real.loudness() > LOUD
+
+
+async def test_ringback_begins_anew_each_time(real: RealWorld) -> None:
+    """However far somebody else's is, or the last one was: else a caller might hear its pause first."""
+    real.music[:] = [real.pcm(1000) + bytes(2 * real.bridge.clock_rate * 4)]
+    real.bridge.set_hearing(CALL, HEARS_RINGBACK)
+    await real.passing(1500)
+    assert await real.loudness() == 0, "its pause"
+    real.bridge.set_hearing(CALL, frozenset())
+    assert await real.loudness() == 0
+    real.bridge.set_hearing(CALL, HEARS_RINGBACK)
     assert await real.loudness() > LOUD
 
 
