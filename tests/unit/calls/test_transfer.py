@@ -152,6 +152,13 @@ def test_a_refusal_and_its_reason(status: int, cause: Cause, reason: str) -> Non
     assert desk.control.call.state is CallState.BOT
 
 
+@pytest.mark.parametrize(("status", "phrase"), [(401, "Unauthorized"), (407, "Proxy Authentication Required")])
+def test_a_refused_password_is_named(status: int, phrase: str) -> None:
+    desk = Desk().switches(continueCall=True)
+    desk.fails(status, BUSY)
+    assert (desk.status["reason"], desk.status["sipReason"]) == ("carrier-error", phrase)
+
+
 def test_silence_and_a_broken_transport_are_unreachable() -> None:
     desk = Desk().switches(continueCall=True)
     silent = Cause(Result.CARRIER, Reason.NO_RESPONSE)
