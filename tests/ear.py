@@ -20,6 +20,9 @@ TELEPHONE_EVENT: Final = 101
 _KEYS: Final = "0123456789*#ABCD"
 _TICK_S: Final = 0.02
 _LOUD_DB: Final = -45.0
+_DEAD_DB: Final = -60.0
+"""Quieter than any room or line (about -50 dBm0p, ITU-T G.223), and louder than what G.711 makes of nothing: its two
+zeros are 0, its smallest step, 8 of 32768, is -72 dBFS."""
 _SO_TIMESTAMPNS: Final = 35  # socket(7) of Linux; Python has no name for it
 _EPOCH_S: Final = time.time() - time.monotonic()
 
@@ -65,11 +68,16 @@ class Packet:
         """Anybody would hear something."""
         return self.payload_type == PCMU and rms_db(self.pcm) > _LOUD_DB
 
+    @property
+    def dead(self) -> bool:
+        """A caller would take the line for dead."""
+        return self.payload_type == PCMU and rms_db(self.pcm) < _DEAD_DB
+
 
 class Ear:
     """An RTP socket at `address`; packets have the kernel's time, so a test that is late itself hears no gap.
 
-    `peer` is where it sends to; None until an SDP told.
+    `peer` is where it sends to; None until an SDP told, or a packet came (symmetric RTP, RFC 4961).
     """
 
     def __init__(self, address: str = CARRIER) -> None:
@@ -109,10 +117,11 @@ class Ear:
     def _read(self, source: socket.socket) -> None:
         while True:
             try:
-                data, more, _, _ = source.recvmsg(2048, 64)
+                data, more, _, sender = source.recvmsg(2048, 64)
             except OSError:  # no more for now; or nobody listens where we send to
                 return
             if len(data) >= 12 and data[0] >> 6 == 2:
+                self.peer = self.peer or sender
                 self._keep(data, more[0][2])
 
     def _keep(self, data: bytes, clock: bytes) -> None:
@@ -136,6 +145,11 @@ class Ear:
     def loud_times(self, since_s: float = 0.0) -> list[float]:
         """When loud packets came."""
         return [p.at_s for p in self.packets if p.at_s >= since_s and p.loud]
+
+    def dead_air(self, since_s: float, until_s: float) -> float:
+        """The longest stretch, in seconds, without a packet that anybody would hear (`_DEAD_DB`), or without any."""
+        alive = [p.at_s for p in self.packets if since_s <= p.at_s <= until_s and not p.dead]
+        return max(b - a for a, b in itertools.pairwise([since_s, *alive, until_s]))
 
     async def hears_something(self, since_s: float = 0.0, timeout_s: float = 10.0) -> float:
         """Wait for sound; when the first of it came."""
@@ -162,7 +176,7 @@ class Ear:
     # ── saying ──────────────────────────────────────────────────────────────────────────────────────
 
     def sings(self, hz: float) -> None:
-        """A tone of -12 dBFS, until told otherwise."""
+        """A tone of -12 dBFS, as soon as it is known where to, until told otherwise."""
         self.is_silent()
         self._mouth = asyncio.create_task(self._sing(hz))
 
@@ -178,7 +192,8 @@ class Ear:
         began = time.monotonic()
         for tick in itertools.count():
             at = tick * 160 % 8000
-            self._send(PCMU, self._now(), second[at : at + 160])
+            if self.peer is not None:
+                self._send(PCMU, self._now(), second[at : at + 160])
             await asyncio.sleep(began + (tick + 1) * _TICK_S - time.monotonic())
 
     async def presses(self, keys: str, ms: int = 100, gap_ms: int = 60) -> float:

@@ -94,7 +94,7 @@ async def sipp(
         process.kill()
         raise
     took = time.monotonic() - began
-    return SippRun(process.returncode or 0, output.decode(errors="replace"), _read(trace), call_id, took)
+    return SippRun(process.returncode or 0, output.decode(errors="replace"), messages_in(trace), call_id, took)
 
 
 class SippRegistrar:
@@ -133,10 +133,11 @@ class SippRegistrar:
     @property
     def registers(self) -> list[Wire]:
         """The REGISTERs that came so far."""
-        return [message for message in _read(self._trace) if message.start.startswith("REGISTER ")]
+        return [message for message in messages_in(self._trace) if message.start.startswith("REGISTER ")]
 
 
-def _read(trace: Path) -> tuple[Wire, ...]:
+def messages_in(trace: Path) -> tuple[Wire, ...]:
+    """What SIPp wrote with -message_file; `at_s` is the time of day, in seconds."""
     text = trace.read_text(errors="replace") if trace.exists() else ""
     parts = _ENTRY.split(text)[1:]
     entries = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
