@@ -14,7 +14,7 @@ from tests.gateway_process import GatewayProcess
 from tests.operators import Operator
 from tests.registrar import is_right
 from tests.sipp_agent import PASSWORD, REALM, USER, SippAgent
-from tests.spectrum import has_tone, rms_db
+from tests.spectrum import has_tone, rms_db, tone_db
 from tests.transfer_rows import Case, Sound, Span
 
 CUSTOMER_HZ, AGENT_HZ = 750, 1300
@@ -110,7 +110,7 @@ def judge(case: Case, seen: Seen) -> None:
         _judge_password(case, seen.phones[0])
     spans = [*case.row.spans]
     if not case.hangup and (case.continued or not case.row.success):  # the bot, or the apology
-        spans.append(Span("told", "end", Sound.MUSIC))
+        spans.append(Span("told", "end", Sound.SPEECH))
     for span in spans:
         _judge_span(seen, span)
     _judge_dead_air(case, seen)
@@ -186,11 +186,14 @@ def is_heard(pcm: bytes, wanted: Sound) -> bool:
         case Sound.BOTH:
             return AGENT_HZ in _tones(pcm) and rms_db(pcm) > _TONE_DB + 0.5
         case Sound.MUSIC:
-            return rms_db(pcm) > -45 and AGENT_HZ not in _tones(pcm)
+            return rms_db(pcm) > _SOMETHING_DB and AGENT_HZ not in _tones(pcm)
+        case Sound.SPEECH:  # ringback has all its power at two frequencies, words have it everywhere
+            return rms_db(pcm) > _SOMETHING_DB and tone_db(pcm, 440) < rms_db(pcm) - 6 and AGENT_HZ not in _tones(pcm)
         case Sound.SILENCE:
             return rms_db(pcm) < -60
 
 
+_SOMETHING_DB: Final = -45.0
 _TONE_DB: Final = -15.0
 """Of a tone of an ear alone: -12 dBFS at its peak."""
 

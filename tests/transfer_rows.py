@@ -29,6 +29,7 @@ class Sound(Enum):
     CUSTOMER = "the customer's tone and no other"
     BOTH = "the agent's tone, and music"
     MUSIC = "something that is none of the tones"
+    SPEECH = "somebody who talks"
     SILENCE = "nothing"
 
 
@@ -77,6 +78,7 @@ class Row:
     """The customer hangs up soon after this event."""
     switch: tuple[tuple[str, Any], ...] = ()
     """More fields of the switch reply."""
+    method: str = "invite"
     transport: str = "udp"
     password: str | None = None
     """Name of the variable with the trunk's password."""
@@ -121,7 +123,7 @@ class Case:
             "status": "SUCCESS" if row.success else "FAIL",
             "hangup": self.hangup,
             "number": self.placed(row.number),
-            "method": "invite",
+            "method": row.method,
             "reason": row.reason,
             "sipStatus": row.sip_status,
             "sipReason": row.sip_reason,
@@ -161,8 +163,8 @@ class Case:
     @property
     def reply(self) -> dict[str, Any]:
         """The switch reply."""
-        fields = {"phoneNumber": NUMBER, "trunk": self.name, "continueCall": self.continued, **dict(self.row.switch)}
-        return {"type": "switch", **fields}
+        fields = {"phoneNumber": NUMBER, "trunk": self.name, "continueCall": self.continued, "method": self.row.method}
+        return {"type": "switch", **fields, **dict(self.row.switch)}
 
 
 def cases_of(rows: Iterable[Row]) -> tuple[Case, ...]:
