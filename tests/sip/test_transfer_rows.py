@@ -45,7 +45,7 @@ _LOST = says("200 OK", sdp=audio(), contact="<sip:agent@[local_ip]:9>", repeated
 
 
 def talks(
-    name: str, *steps: str, spans: tuple[Span, ...] = (), ring_s: float = 0.0, talk_s: float = 1.2, **more
+    name: str, *steps: str, spans: tuple[Span, ...] = (), ring_s: float = 0.0, talk_s: float = 1.2, **more: Any
 ) -> Row:
     """They talk, and the agent hangs up."""
     return Row(
