@@ -1,10 +1,9 @@
-"""One call of the terminal phone, from dialling to the exit code: joins the SIP phone, speech, ear and output."""
+"""One call of the terminal phone, from dialling or waiting to the exit code: joins SIP phone, speech, ear, output."""
 
 import asyncio
 import base64
 import contextlib
 import functools
-import json
 import signal
 import sys
 import time
@@ -12,7 +11,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import numpy as np
-from rich.console import Console
 
 from gateway.audio.pcm import pcm_of
 from gateway.calls.causes import NORMAL, of_bye, parse_reason
@@ -21,12 +19,12 @@ from gateway.calls.errors import SoundError
 from gateway.calls.model import JsonObject, VoiceSettings
 from gateway.phone.ear import Ear, Recording
 from gateway.phone.options import CallOptions, NoRoute, Plan, UsageError, plan
+from gateway.phone.output import Output, as_json, as_ladder
 from gateway.phone.script import obey, read_lines
 from gateway.sip.endpoint import SipSettings
 from gateway.sip.headers import split_values
 from gateway.sip.phone import CLOCK_RATE, DigitsBy, Direction, PhoneError, PhoneEvent, SipPhone
 from gateway.speech.tts import Espeak
-from gateway.telemetry.ladder import Ladder, summary
 from gateway.telemetry.log import configure
 
 DONE, FAILED, BAD_USAGE = 0, 1, 2
@@ -37,11 +35,10 @@ _PAUSES: Final = {"w": 0.5, "W": 1.0}
 _GRACE: Final = 5.0
 """Seconds that the peer has to answer our BYE or CANCEL before we leave without."""
 
-Output = Callable[[JsonObject], None]
-
 
 async def run_call(options: CallOptions) -> int:
-    """Place the call. 0: it was answered and ended normally; 1: it was not; 2: what was asked for makes no sense."""
+    """Place the call, or take one. 0: it was answered and ended normally, or was refused as asked for; 1: it was not;
+    2: what was asked for makes no sense."""
     configure(level="warning")
     try:
         planned = await plan(options)
@@ -56,31 +53,7 @@ async def run_call(options: CallOptions) -> int:
 
 
 def _output(options: CallOptions, host: str) -> Output:
-    if options.json or options.script:
-        return _print_json
-    console = Console(highlight=False, soft_wrap=True)
-    ladder = Ladder(("phone", host), width=min(console.width, 100))
-    seen: list[JsonObject] = []
-
-    def draw(event: JsonObject) -> None:
-        seen.append(event)
-        for line in ladder.lines(event):
-            console.print(line)
-        if event["type"] == "stopped":
-            for line in summary(seen):
-                console.print(line)
-
-    return draw
-
-
-def _print_json(event: JsonObject) -> None:
-    if event["type"] == "stopped":
-        return
-    try:
-        sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read it is gone; the call goes on to its end
-        sys.stdout = sys.stderr
+    return as_json if options.json or options.script else as_ladder(host)
 
 
 class _Session:
@@ -92,6 +65,7 @@ class _Session:
         self._espeak = Espeak()
         self._said = b""
         self._over = asyncio.Event()
+        self._in_call = False
         self._ended: JsonObject | None = None
         self._interrupts = 0
         self._pressed: asyncio.Queue[tuple[str, DigitsBy]] = asyncio.Queue()
@@ -105,7 +79,7 @@ class _Session:
             udp_port=options.port,
             tcp_port=options.port,
             codecs=self._plan.codecs,
-            max_calls=4,
+            max_calls=4 if self._plan.dial is not None else 1,  # PJSUA answers a second call with 486
             user_agent="Switchhook-phone",
             trace_file=str(options.trace or ""),
         )
@@ -123,7 +97,7 @@ class _Session:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self._interrupted)
             self._keep(self._press_all(), self._let_time_pass(), self._limit(self._options.max_seconds))
-            await self._phone.dial(self._plan.dial)
+            await self._begin()
             if self._options.script:
                 self._keep(self._follow_script())
             await self._over.wait()
@@ -132,6 +106,28 @@ class _Session:
         finally:
             await self._stop()
         return self._verdict()
+
+    async def _begin(self) -> None:
+        if self._plan.dial is not None:
+            self._in_call = True
+            await self._phone.dial(self._plan.dial)
+            return
+        port = await self._phone.wait()
+        self._tell("listening", {"uri": f"sip:{self._plan.bind}:{port}", "port": port})
+
+    def _called(self) -> None:
+        answering = self._options.answering
+        if answering is None or self._in_call:
+            return
+        self._in_call = True
+        if answering.refuse is not None:
+            self._keep(self._phone.refuse(answering.refuse))
+        else:
+            self._keep(self._phone.ring(), self._ring_on(answering.ring_s))
+
+    async def _ring_on(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.answer()
 
     async def _stop(self) -> None:
         for task in self._tasks:
@@ -147,8 +143,12 @@ class _Session:
             asyncio.get_running_loop().remove_signal_handler(number)
 
     def _verdict(self) -> int:
-        if self._ended is None or not self._ended["answered"]:
+        if self._ended is None:
             return FAILED
+        if not self._ended["answered"]:
+            answering = self._options.answering
+            refused = answering is not None and self._ended["status"] == answering.refuse
+            return DONE if refused and self._ended["by"] == "phone" else FAILED
         if self._ended["by"] == "phone":
             return DONE if self._ended["status"] == 200 else FAILED
         reasons = [parse_reason(value) for value in split_values(str(self._ended["reason_header"] or ""))]
@@ -175,6 +175,10 @@ class _Session:
 
     async def _leave(self) -> None:
         """Hang up, and go even if the peer never says that it noticed."""
+        if not self._in_call:
+            self._error("nobody called")
+            self._over.set()
+            return
         await self.hang_up()
         await asyncio.sleep(_GRACE)
         self._error("the peer did not answer our BYE or CANCEL")
@@ -222,6 +226,11 @@ class _Session:
 
     # ── what a script can do ────────────────────────────────────────────────────────────────────────
 
+    async def answer(self) -> None:
+        """Take the call that rings."""
+        with contextlib.suppress(PhoneError):  # it was answered already, or the caller gave up at this moment
+            await self._phone.answer()
+
     def digits(self, digits: str, by: DigitsBy) -> None:
         self._pressed.put_nowait((digits, by))
 
@@ -252,7 +261,9 @@ class _Session:
 
     def _happened(self, event: PhoneEvent) -> None:
         self._output(event.as_json())
-        if event.type == "answered":
+        if event.type == "incoming":
+            self._called()
+        elif event.type == "answered":
             self._answered()
         elif event.type == "ended":
             self._ended = event.fields

@@ -20,6 +20,7 @@ _URI: Final = re.compile(
 _USER: Final = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/%]+")  # RFC 3261 §25.1 user
 _CODECS: Final = {name.lower(): name for name in ("PCMU", "PCMA", "G722", "opus", "G729")}
 _BY: Final = ("rfc4733", "info")
+_LOOPBACK: Final = "127.0.0.1"
 
 
 class UsageError(ValueError):
@@ -31,10 +32,19 @@ class NoRoute(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Answering:
+    """How a call is taken: it rings for `ring_s` seconds and is answered, or refused at once with `refuse`."""
+
+    ring_s: float = 1.0
+    refuse: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CallOptions:
     """One call, as the command line or a test wants it."""
 
     target: str
+    """Whom to call; not read when it is the phone that is called."""
     play: Path | None = None
     say: str | None = None
     tone: float | None = None
@@ -59,13 +69,16 @@ class CallOptions:
     max_seconds: float = 3600.0
     trace: Path | None = None
     """Every SIP message is written here."""
+    answering: Answering | None = None
+    """Wait for a call, and take it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The same, checked and read: what remains can only fail on the network."""
 
-    dial: Dial
+    dial: Dial | None
+    """None: wait to be called."""
     bind: str
     codecs: tuple[str, ...]
     play: bytes
@@ -83,21 +96,30 @@ async def plan(options: CallOptions) -> Plan:
         raise UsageError(f"--codec {options.codec}: write one of {', '.join(_CODECS.values())}")
     if not _USER.fullmatch(options.from_user):
         raise UsageError(f"--from {options.from_user}: not the user part of a SIP URI")
-    for seconds in (options.digits_after, options.hangup_after, options.max_seconds):
+    ring = options.answering.ring_s if options.answering is not None else None
+    for seconds in (ring, options.digits_after, options.hangup_after, options.max_seconds):
         if seconds is not None and not (math.isfinite(seconds) and seconds >= 0):
             raise UsageError(f"{seconds:g} is not a number of seconds")
-    headers = tuple(_header(text) for text in options.headers)
     played = read_sound(options.play) if options.play else b""
     if options.record is not None and not options.record.parent.is_dir():
         raise UsageError(f"--record {options.record}: there is no folder {options.record.parent}")
+    codecs = (_CODECS[options.codec.lower()],) if options.codec else tuple(_CODECS.values())
+    if options.answering is not None:
+        _check_answering(options.answering)
+        return Plan(None, options.bind or _LOOPBACK, codecs, played, "caller")
+    headers = tuple(_header(text) for text in options.headers)
     uri, host, port, tcp = _target(options.target)
     address = await _address(host, port)
     bind = options.bind or _local_address(address, port)
     from_uri = f"{_display(options.name)}<sip:{options.from_user}@{bind}>"
     # A proxy that is not told to anybody: `hide` keeps the Route header off the wire (pjsip, sip_msg.c).
     proxy = "" if address == host else f"<sip:{address}:{port};lr;hide{';transport=tcp' if tcp else ''}>"
-    codecs = (_CODECS[options.codec.lower()],) if options.codec else tuple(_CODECS.values())
     return Plan(Dial(uri, from_uri, proxy, headers, options.late_offer), bind, codecs, played, host)
+
+
+def _check_answering(answering: Answering) -> None:
+    if answering.refuse is not None and not 400 <= answering.refuse <= 699:
+        raise UsageError(f"--refuse {answering.refuse}: write a SIP status from 400 to 699, such as 486 for busy")
 
 
 def check_digits(digits: str) -> str:

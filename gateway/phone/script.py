@@ -2,7 +2,8 @@
 
 `{"do": "digits", "digits": "12", "by": "info"}` · `{"do": "hold"}` · `hold_inactive` · `unhold` ·
 `{"do": "tone", "hz": 440}` · `silence` · `{"do": "say", "text": "…"}` · `{"do": "play", "file": "x.wav"}` ·
-`{"do": "listen", "ms": 500}` · `{"do": "wait", "ms": 500}` · `hangup` · `cancel`. The end of the input hangs up.
+`{"do": "listen", "ms": 500}` · `{"do": "wait", "ms": 500}` · `answer` · `hangup` · `cancel`. The end
+of the input hangs up.
 """
 
 import asyncio
@@ -26,6 +27,9 @@ _DIRECTIONS: Final = {
 
 class Call(Protocol):
     """What a script can do to a call; `_Session` of call.py is one."""
+
+    async def answer(self) -> None:
+        """Take the call that rings, before it has rung for as long as it should."""
 
     def digits(self, digits: str, by: DigitsBy) -> None:
         """Press them, after those that are being pressed."""
@@ -102,6 +106,8 @@ async def _carry_out(order: dict[str, object], call: Call, default_by: DigitsBy)
     match str(order["do"]):
         case "digits":
             call.digits(check_digits(str(order["digits"])), DigitsBy(str(order.get("by", default_by.value))))
+        case "answer":
+            await call.answer()
         case "hold" | "hold_inactive" | "unhold" as what:
             await call.direct(_DIRECTIONS[what])
         case "tone":

@@ -1,7 +1,7 @@
-"""The SIP half of the terminal phone: one outgoing call on an endpoint of its own; gateway/phone/call.py drives it.
+"""The SIP half of the terminal phone: one call, out or in, on an endpoint of its own; gateway/phone/call.py drives it.
 
 What happens comes out as PhoneEvents, on the event loop: `sip` (a message, as told by PJSIP's states), `calling`,
-`ringing`, `answered`, `digit-sent`, `dtmf-received`, `played`, `ended`. What is heard comes out as PCM.
+`incoming`, `ringing`, `answered`, `digit-sent`, `dtmf-received`, `played`, `ended`. What is heard comes out as PCM.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ import pjsua2 as pj
 
 from gateway.calls.model import JsonObject
 from gateway.sip.endpoint import Endpoint, SipSettings
-from gateway.sip.phone_call import DigitsBy, PhoneCall
+from gateway.sip.headers import Message
+from gateway.sip.phone_call import DigitsBy, PhoneCall, PhoneLine
 
 __all__ = ["CLOCK_RATE", "Dial", "DigitsBy", "Direction", "PhoneError", "PhoneEvent", "SipPhone"]
 
@@ -63,7 +64,7 @@ class PhoneEvent:
 
 
 class SipPhone:
-    """Start it, dial once, stop it. All methods are called on the event loop."""
+    """Start it, dial once or wait for one call, stop it. All methods are called on the event loop."""
 
     def __init__(
         self, settings: SipSettings, on_event: Callable[[PhoneEvent], None], on_heard: Callable[[bytes, int], None]
@@ -97,6 +98,23 @@ class SipPhone:
     async def dial(self, dial: Dial) -> None:
         """Send the INVITE. Raises PhoneError when PJSIP will not."""
         await self._do(self._dial, dial)
+
+    async def wait(self) -> int:
+        """From now on take a call: `incoming` comes, then say `ring` and `answer`, or `refuse`. The UDP port."""
+        await self._do(self._wait)
+        return self._endpoint.udp_port or 0
+
+    async def ring(self) -> None:
+        """180. Raises PhoneError when no call is to be answered."""
+        await self._do(self._respond, pj.PJSIP_SC_RINGING)
+
+    async def answer(self) -> None:
+        """200. Raises PhoneError when no call is to be answered."""
+        await self._do(self._respond, pj.PJSIP_SC_OK)
+
+    async def refuse(self, status: int) -> None:
+        """A final response of 400 to 699. Raises PhoneError when no call is to be answered."""
+        await self._do(self._refuse, status)
 
     async def press(self, digit: str, by: DigitsBy, ms: int) -> None:
         """Send one digit of 0-9 * # A-D."""
@@ -171,6 +189,34 @@ class SipPhone:
             self._over()
             raise
 
+    def _wait(self) -> None:
+        self._account = PhoneLine(self._take)
+        self._account.create(self._endpoint.account(f"<sip:phone@{self._endpoint.settings.bind}>"))
+
+    def _take(self, call_id: int, invite: Message) -> None:
+        if self._call is not None:
+            return  # PJSUA ends what nobody takes
+        self._call = PhoneCall(self._account, self._tell, self._connect, self._over, call_id)
+        self._call.offered(invite)
+
+    def _respond(self, status: int) -> None:
+        options = pj.CallOpParam(True)
+        options.opt.audioCount, options.opt.videoCount, options.opt.textCount = 1, 0, 0
+        options.statusCode = status
+        self._offered().answer(options)
+
+    def _refuse(self, status: int) -> None:
+        call = self._offered()
+        call.hung_up = True
+        options = pj.CallOpParam(True)
+        options.statusCode = status
+        call.hangup(options)
+
+    def _offered(self) -> PhoneCall:
+        if self._call is None or not self._call.incoming or self._call.confirmed or self._call.hung_up:
+            raise PhoneError("no call is to be answered")
+        return self._call
+
     def _press(self, digit: str, by: DigitsBy, ms: int) -> None:
         param = pj.CallSendDtmfParam()
         info = by is DigitsBy.INFO
@@ -207,7 +253,8 @@ class SipPhone:
         if call is None or call.hung_up:
             return
         call.hung_up = True
-        self._tell("sip", {"dir": "sent", "what": "BYE" if call.confirmed else "CANCEL"})
+        if call.confirmed or not call.incoming:  # a refusal shows itself at the end
+            self._tell("sip", {"dir": "sent", "what": "BYE" if call.confirmed else "CANCEL"})
         call.hangup(pj.CallOpParam(True))
 
     def _connect(self, call: PhoneCall) -> None:

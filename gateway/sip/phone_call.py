@@ -2,13 +2,21 @@
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import pjsua2 as pj
 
 from gateway.calls.model import JsonObject
 from gateway.sip.endpoint import callback
-from gateway.sip.headers import Message, MessageError, parse_message
+from gateway.sip.headers import Message, MessageError, long_name, parse_message
+
+_OF_SIP: Final = frozenset({
+    "accept", "accept-encoding", "accept-language", "alert-info", "allow", "allow-events", "call-id", "contact",
+    "content-disposition", "content-encoding", "content-length", "content-type", "cseq", "date", "expires", "from",
+    "max-forwards", "mime-version", "min-se", "priority", "proxy-require", "record-route", "require", "route",
+    "session-expires", "supported", "timestamp", "to", "user-agent", "via",
+})  # fmt: skip
+"""Headers that every INVITE may have; the others are what somebody wanted to tell."""
 
 
 class DigitsBy(StrEnum):
@@ -27,11 +35,22 @@ class PhoneCall(pj.Call):  # type: ignore[misc]
         tell: Callable[[str, JsonObject], None],
         connect: Callable[["PhoneCall"], None],
         over: Callable[[JsonObject], None],
+        call_id: int = pj.PJSUA_INVALID_ID,
     ) -> None:
-        super().__init__(account)
+        """`call_id`: of a call that came in; without one it is to be made."""
+        super().__init__(account, call_id)
+        self.incoming = call_id != pj.PJSUA_INVALID_ID
         self._tell, self._connect, self._over = tell, connect, over
         self.hung_up = False
         self.confirmed = False
+
+    def offered(self, invite: Message) -> None:
+        """Tell of the INVITE that it came with."""
+        info = self.getInfo()
+        headers = [f"{name}: {value}" for name, value in invite.headers if long_name(name) not in _OF_SIP]
+        self._message("received", "INVITE")
+        called = {"from": info.remoteUri, "to": invite.request_uri, "headers": headers}
+        self._tell("incoming", {**called, "sip_call_id": info.callIdString})
 
     @callback
     def onCallState(self, prm: Any) -> None:
@@ -41,13 +60,13 @@ class PhoneCall(pj.Call):  # type: ignore[misc]
                 self._message("sent", "INVITE")
                 self._tell("calling", {"to": info.remoteUri, "sip_call_id": info.callIdString})
             case pj.PJSIP_INV_STATE_EARLY:
-                self._message("received", f"{info.lastStatusCode} {info.lastReason}")
-                self._tell("ringing", {"status": info.lastStatusCode})
+                self._progressed(info, "180 Ringing")
+                self._tell("ringing", {"status": 180 if self.incoming else info.lastStatusCode})
             case pj.PJSIP_INV_STATE_CONNECTING:
-                self._message("received", f"{info.lastStatusCode} {info.lastReason}")
+                self._progressed(info, "200 OK")
             case pj.PJSIP_INV_STATE_CONFIRMED:
                 self.confirmed = True
-                self._message("sent", "ACK")
+                self._message("received" if self.incoming else "sent", "ACK")
                 self._tell("answered", {"codec": self._codec()})
             case pj.PJSIP_INV_STATE_DISCONNECTED:
                 self._ended(info, prm.e)
@@ -65,6 +84,13 @@ class PhoneCall(pj.Call):  # type: ignore[misc]
     def onCallRxOffer(self, prm: Any) -> None:
         self._message("received", "INVITE (re-INVITE)")
 
+    def _progressed(self, info: Any, ours: str) -> None:
+        """A response: `ours`, to a call that came in, or the peer's."""
+        if self.incoming:
+            self._message("sent", ours)
+        else:
+            self._message("received", f"{info.lastStatusCode} {info.lastReason}")
+
     def _message(self, direction: str, what: str) -> None:
         self._tell("sip", {"dir": direction, "what": what})
 
@@ -79,6 +105,12 @@ class PhoneCall(pj.Call):  # type: ignore[misc]
         by, last = "phone" if ours else "network", _message_of(event)
         if last is not None and not ours:
             by = "peer"
+        if self.incoming and not self.confirmed and (last is None or last.method != "BYE"):
+            if info.lastStatusCode == 487 and not ours:
+                by = "peer"
+                self._message("received", "CANCEL")
+            self._message("sent", f"{info.lastStatusCode} {info.lastReason}")
+            last = None
         if last is not None and last.method == "BYE":
             by = "peer"
             self._message("received", "BYE")
@@ -97,6 +129,18 @@ class PhoneCall(pj.Call):  # type: ignore[misc]
                 "by": by,
             }
         )
+
+
+class PhoneLine(pj.Account):  # type: ignore[misc]
+    """Where the phone is called; gives each INVITE on, with PJSUA's number of its call."""
+
+    def __init__(self, on_call: Callable[[int, Message], None]) -> None:
+        super().__init__()
+        self._on_call = on_call
+
+    @callback
+    def onIncomingCall(self, prm: Any) -> None:
+        self._on_call(prm.callId, parse_message(prm.rdata.wholeMsg))
 
 
 def _joined(values: Iterable[str]) -> str | None:

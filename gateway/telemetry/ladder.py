@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from gateway.telemetry.ladder_events import DRAWN, Arrow, Mark, clean
+from gateway.telemetry.ladder_events import AGENT, BOT, DRAWN, Arrow, Mark, clean
 
 Event: TypeAlias = Mapping[str, Any]
 
@@ -63,12 +63,18 @@ class InOrder:
 
 
 class Ladder:
-    """Two or three parties side by side; the first event that is drawn is at 0.000 and brings the heading."""
+    """Two or three parties side by side; the first event that is drawn is at 0.000 and brings the heading.
+
+    A fourth, the agent, takes the third one's column when it has something to show, and gives it back; each time with a
+    heading.
+    """
 
     def __init__(self, parties: Sequence[str], width: int = 80) -> None:
         self._parties = tuple(parties)
-        lanes = len(parties) - 1
-        self._lane = min((max(width, _NARROWEST) - _TIME - len(parties)) // lanes, _WIDEST_LANE)
+        self._lanes = lanes = min(len(parties) - 1, BOT)
+        self._right = lanes
+        """Who is in the column on the right."""
+        self._lane = min((max(width, _NARROWEST) - _TIME - lanes - 1) // lanes, _WIDEST_LANE)
         self._start: float | None = None
 
     def lines(self, event: Event) -> list[Text]:
@@ -78,7 +84,10 @@ class Ladder:
         drawn = [each for each in drawn if self._fits(each)]
         if not drawn:
             return []
-        heading = [] if self._start is not None else [self._heading()]
+        right = max((_last(each) for each in drawn if _last(each) >= self._lanes), default=self._right)
+        begins, changes = self._start is None, right != self._right
+        self._right = right
+        heading = [self._heading()] if begins or changes else []
         if self._start is None:
             self._start = at(event)
         passed = max(0.0, at(event) - self._start)
@@ -91,13 +100,15 @@ class Ladder:
         return heading + lines
 
     def _fits(self, drawn: Arrow | Mark) -> bool:
-        """Whether its party is there, and for a mark a lane to the right of that."""
+        """Whether its party is there, and for a mark a lane beside it that is its own."""
         last = len(self._parties) - 1
-        return max(drawn.source, drawn.sink) <= last if isinstance(drawn, Arrow) else drawn.party < last
+        if isinstance(drawn, Arrow):
+            return _last(drawn) <= last
+        return drawn.party < self._lanes or drawn.party == AGENT == last
 
     def _heading(self) -> Text:
-        line, last = " " * (_TIME - 1), len(self._parties) - 1
-        for number, name in enumerate(self._parties):
+        line, last = " " * (_TIME - 1), self._lanes
+        for number, name in enumerate((*self._parties[:last], self._parties[self._right])):
             name = clean(name)[: self._lane - 2]
             before = 0 if number == 0 else cell_len(name) - 1 if number == last else cell_len(name) // 2
             begin = _TIME + number * (self._lane + 1) - before
@@ -107,7 +118,7 @@ class Ladder:
     def _row(self, lane: int, content: Text) -> Text:
         """The parties' life lines with something in one lane between them."""
         row = Text("│")
-        for number in range(len(self._parties) - 1):
+        for number in range(self._lanes):
             if number == lane:
                 row.append_text(content)
             row.append(" " * (self._lane - (content.cell_len if number == lane else 0)) + "│")
@@ -115,7 +126,7 @@ class Ladder:
 
     def _arrow(self, arrow: Arrow) -> list[Text]:
         style = _STYLES[arrow.style]
-        lane = min(arrow.source, arrow.sink)
+        lane = min(arrow.source, arrow.sink, self._lanes - 1)
         right = arrow.sink > arrow.source
         label = clean(arrow.label)[:_LONGEST_LABEL]
         room = self._lane - 8
@@ -130,8 +141,19 @@ class Ladder:
     def _mark(self, mark: Mark) -> list[Text]:
         style = _STYLES[mark.style]
         rows = _wrapped(clean(mark.text)[:_LONGEST_LABEL], self._lane - 4)
+        if mark.party >= self._lanes:
+            ends = [" · "] + ["   "] * (len(rows) - 1)
+            texts = [set_cell_size("", self._lane - 3 - cell_len(row)) + row for row in rows]
+            return [
+                self._row(self._lanes - 1, Text(row + end, style=style)) for row, end in zip(texts, ends, strict=True)
+            ]
         starts = [" · "] + ["   "] * (len(rows) - 1)
         return [self._row(mark.party, Text(start + row, style=style)) for start, row in zip(starts, rows, strict=True)]
+
+
+def _last(drawn: Arrow | Mark) -> int:
+    """The rightmost party of it."""
+    return max(drawn.source, drawn.sink) if isinstance(drawn, Arrow) else drawn.party
 
 
 def _wrapped(text: str, room: int) -> list[str]:
@@ -160,7 +182,7 @@ def summary(events: Iterable[Event]) -> list[Text]:
     if "call.ended" in last:
         lines.append(_ending(last["call.ended"]))
     elif "ended" in last:
-        lines.append(_phone_ending(last["ended"], first.get("answered")))
+        lines.append(_phone_ending(last["ended"], first.get("answered"), called="incoming" in first))
     elif "error" in last:
         lines.append(Text(f"failed: {clean(last['error'].get('detail', ''))}", style=_STYLES["bad"]))
     if "recorded" in last:
@@ -175,9 +197,12 @@ def _ending(ended: Event) -> Text:
     return Text(f"call ended by the {by}, cause {clean(ended.get('cause', 'unknown'))}, after {seconds:.1f} s")
 
 
-def _phone_ending(ended: Event, answered: Event | None) -> Text:
+def _phone_ending(ended: Event, answered: Event | None, *, called: bool) -> Text:
     status = f"{ended.get('status')} {clean(ended.get('reason') or '')}".strip()
     why = f" ({clean(ended['reason_header'])})" if ended.get("reason_header") else ""
+    if answered is None and called:
+        how = {"peer": "given up by the caller", "phone": "refused"}.get(str(ended.get("by")), "failed")
+        return Text(f"call {how}: {status}{why}", style=_STYLES["bad"])
     if answered is None:
         how = {"phone": "given up", "network": "failed"}.get(str(ended.get("by")), "refused")
         return Text(f"call {how}: {status}{why}", style=_STYLES["bad"])

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-PHONE, GATEWAY, BOT = 0, 1, 2
+PHONE, GATEWAY, BOT, AGENT = 0, 1, 2, 3
+"""In the order of their columns; the agent takes the bot's while the bot is parked."""
 
 Event: TypeAlias = Mapping[str, Any]
 
@@ -43,42 +44,57 @@ def _mappings(value: object) -> list[Event]:
 # ── the phone's ─────────────────────────────────────────────────────────────────────────────────────
 
 
+def _of(event: Event) -> int:
+    """Whose phone it happened at; the demo says so, as it has two."""
+    return AGENT if event.get("phone") == "agent" else PHONE
+
+
 def _sip(event: Event) -> Drawn:
-    sent = event.get("dir") == "sent"
+    phone, sent = _of(event), event.get("dir") == "sent"
     label = str(event.get("what", ""))
     failed = label[:1] in ("4", "5", "6") and label[:3].isdigit()
-    yield Arrow(PHONE if sent else GATEWAY, GATEWAY if sent else PHONE, label, "bad" if failed else "sip")
+    yield Arrow(phone if sent else GATEWAY, GATEWAY if sent else phone, label, "bad" if failed else "sip")
 
 
 def _answered(event: Event) -> Drawn:
     codec = event.get("codec")
-    yield Mark(PHONE, f"answered, {codec}" if codec else "answered")
+    yield Mark(_of(event), f"answered, {codec}" if codec else "answered")
+
+
+def _incoming(event: Event) -> Drawn:
+    headers = event.get("headers")
+    told = [str(header) for header in headers] if isinstance(headers, list) else []
+    yield Mark(_of(event), "; ".join([f"called by {event.get('from')}", *told]))
+
+
+def _hears(event: Event) -> Drawn:
+    yield Mark(_of(event), f"hears {event.get('what')}")
 
 
 def _digit_sent(event: Event) -> Drawn:
-    yield Arrow(PHONE, GATEWAY, f"presses {event.get('digit')}", "digit")
+    yield Arrow(_of(event), GATEWAY, f"presses {event.get('digit')}", "digit")
 
 
 def _digit_heard(event: Event) -> Drawn:
-    yield Arrow(GATEWAY, PHONE, f"digit {event.get('digit')}", "digit")
+    yield Arrow(GATEWAY, _of(event), f"digit {event.get('digit')}", "digit")
 
 
 def _saying(event: Event) -> Drawn:
-    yield Arrow(PHONE, GATEWAY, f"“{event.get('text', '')}”", "speech")
+    yield Arrow(_of(event), GATEWAY, f"“{event.get('text', '')}”", "speech")
 
 
 def _playing(event: Event) -> Drawn:
     ms = event.get("ms")
     length = f"{ms / 1000:.1f} s of " if isinstance(ms, int | float) else ""
-    yield Arrow(PHONE, GATEWAY, f"♪ {length}audio", "speech")
+    yield Arrow(_of(event), GATEWAY, f"♪ {length}audio", "speech")
 
 
 def _sound(event: Event) -> Drawn:
-    yield Mark(PHONE, "hears something")
+    yield Mark(_of(event), "hears something")
 
 
 def _error(event: Event) -> Drawn:
-    yield Mark(PHONE, str(event.get("detail", "")), "bad")
+    yield Mark(_of(event), str(event.get("detail", "")), "bad")
 
 
 # ── the gateway's log ───────────────────────────────────────────────────────────────────────────────
@@ -106,11 +122,8 @@ def _digits_sending(event: Event) -> Drawn:
 
 def _bot_asked(event: Event) -> Drawn:
     data = event.get("data")
-    told = (
-        [data[key] for key in ("digits", "count", "from", "error") if data.get(key)]
-        if isinstance(data, Mapping)
-        else []
-    )
+    keys = ("status", "reason") if event.get("bot_event") == "transfer" else ("digits", "count", "from", "error")
+    told = [data[key] for key in keys if data.get(key)] if isinstance(data, Mapping) else []
     yield Arrow(GATEWAY, BOT, " ".join(str(part) for part in (event.get("bot_event"), *told)), "bot")
 
 
@@ -131,10 +144,19 @@ def _reply(reply: Event) -> str:
             return "a digit?" if most == 1 else f"up to {most} digits?"
         case "sendDtmf":
             return f"send {reply.get('digits')}"
+        case "switch":
+            return f"switch to {_target(reply)}"
+        case "tag":
+            return f"tag {reply.get('data')}"
         case "pause":
             return f"pause {reply.get('ms')} ms"
         case _:
             return name
+
+
+def _target(switch: Event) -> str:
+    named = (switch.get(key) for key in ("agent", "contact", "phoneNumber", "sipUri", "queue"))
+    return next((str(name) for name in named if name), "several")
 
 
 def _bot_failed(event: Event) -> Drawn:
@@ -177,6 +199,23 @@ def _playback_ended(event: Event) -> Drawn:
         yield Mark(GATEWAY, f"stops speaking after {played} ms" if played is not None else "stops speaking")
 
 
+def _transfer_started(event: Event) -> Drawn:
+    targets = event.get("targets")
+    whom = ", ".join(str(each) for each in targets) if isinstance(targets, list) else "?"
+    yield Mark(GATEWAY, f"transfer to {whom}; the bot is parked")
+
+
+def _transfer_bridged(event: Event) -> Drawn:
+    yield Mark(GATEWAY, "bridged: they hear each other")
+
+
+def _transfer_ended(event: Event) -> Drawn:
+    ms = event.get("talkMs")
+    talked = f", talked {ms / 1000:.1f} s" if isinstance(ms, int | float) and ms else ""
+    good = event.get("status") == "SUCCESS"
+    yield Mark(GATEWAY, f"transfer: {event.get('status')}, {event.get('reason')}{talked}", "note" if good else "bad")
+
+
 def _leg_hanging_up(event: Event) -> Drawn:
     yield Mark(GATEWAY, f"hangs up: {event.get('cause')}")
 
@@ -192,6 +231,8 @@ def _call_ended(event: Event) -> Drawn:
 DRAWN: Final[dict[str, Callable[[Event], Drawn]]] = {
     "sip": _sip,
     "answered": _answered,
+    "incoming": _incoming,
+    "hears": _hears,
     "digit-sent": _digit_sent,
     "dtmf-received": _digit_heard,
     "saying": _saying,
@@ -211,6 +252,9 @@ DRAWN: Final[dict[str, Callable[[Event], Drawn]]] = {
     "fallback.started": _fallback,
     "playback.started": _playback_started,
     "playback.ended": _playback_ended,
+    "transfer.started": _transfer_started,
+    "transfer.bridged": _transfer_bridged,
+    "transfer.ended": _transfer_ended,
     "leg.hanging_up": _leg_hanging_up,
     "leg.rejecting": _leg_rejecting,
     "call.ended": _call_ended,
