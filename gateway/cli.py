@@ -273,7 +273,7 @@ def answer(
     It takes one call and ends: exit code 0 if that was answered and ended normally (or refused, with --refuse), 1 if
     not, 2 if the command line was wrong. It answers whoever calls. Ctrl-C hangs up.
 
-    Try: switchhook serve in one terminal, switchhook answer --say "Ann here, hello" --hangup-after 5 in the next, and
+    Try: switchhook serve in one terminal, switchhook answer --say "Lee here, hello" --hangup-after 5 in the next, and
     switchhook call sip:100@127.0.0.1 --digits 0 in the third: 0 asks the demo's bot for a person.
     """
     from gateway.phone import Answering, CallOptions, run_call  # imports PJSIP

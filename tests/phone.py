@@ -21,11 +21,12 @@ class Phone:
     """Runs `python -m gateway call TARGET --script`, with options: `Phone(uri, from_="42", header="X-A: 1")`.
 
     Option names are those of the command line with `_` for `-`; a list gives an option several times, True a flag.
+    Without a target it waits to be called, at `await phone.uri()`: `gateway answer --script`.
     Leaving the block hangs up, waits, and kills what will not end.
     """
 
-    def __init__(self, target: str, **options: object) -> None:
-        self._args = ["call", target, "--script"]
+    def __init__(self, target: str | None, **options: object) -> None:
+        self._args = ["answer", "--script"] if target is None else ["call", target, "--script"]
         for name, value in options.items():
             flag = "--" + name.strip("_").replace("_", "-")
             for one in value if isinstance(value, list | tuple) else [value]:
@@ -112,6 +113,10 @@ class Phone:
         except TimeoutError:
             pass
         raise PhoneEnded(f"no {kind} {fields or ''} within {timeout:g} s: {self._state()}")
+
+    async def uri(self) -> str:
+        """Where it waits to be called."""
+        return str((await self.event("listening", timeout=20))["uri"])
 
     async def answered(self, timeout: float = 10.0) -> Event:
         """Wait for the answer; its event, also if it was given before."""

@@ -52,6 +52,15 @@ def rms_dbfs(samples: Samples) -> float:
     return _dbfs(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) if samples.size else 0.0)
 
 
+def tone_dbfs(samples: Samples, rate: int, hertz: float) -> float:
+    """How loud a sine of this frequency is in it, in dB under full scale (a full-scale sine is 0); -inf for silence."""
+    if not samples.size:
+        return float("-inf")
+    window = np.hanning(samples.size)
+    turning = np.exp(-2j * np.pi * hertz / rate * np.arange(samples.size))
+    return _dbfs(2 * float(np.abs(np.sum(samples * window * turning))) / max(float(window.sum()), 1e-9))
+
+
 def _dbfs(value: float) -> float:
     return float(20 * np.log10(value)) if value > 0 else float("-inf")
 

@@ -16,7 +16,7 @@ _Reply: TypeAlias = dict[str, JsonValue]
 _NOTHING: Final = BotResponse()
 _ANSWER: Final = response([{"type": "answer"}])
 _ONE_KEY: Final[_Reply] = {"type": "dtmf", "max": 1, "finishOn": ""}
-_PERSON: Final[_Reply] = {"type": "switch", "agent": "ann", "timeout": 20, "continueCall": True}
+_PERSON: Final[_Reply] = {"type": "switch", "agent": "lee", "timeout": 20, "continueCall": True}
 _PATIENCE: Final = 2
 """How often a silent customer is asked again."""
 
@@ -43,7 +43,7 @@ class _Asked(Enum):
 
 class ReceptionBot:
     """The demo: greets, offers a menu, takes a customer number and reads it back, hands the caller to the plan's agent
-    `ann` and asks afterwards how that was, and says goodbye.
+    `lee` and asks afterwards how that was, and says goodbye.
 
     It remembers one thing per call, what it asked for, and forgets it at `hangup`.
     """

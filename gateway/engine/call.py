@@ -294,7 +294,8 @@ class LiveCall:
             observer.bot_answered(ask.channel, took)
             ms = round(took * 1000)
             replies = [
-                reply.model_dump(mode="json", exclude_defaults=True, by_alias=True) for reply in response.replies
+                {"type": reply.type, **reply.model_dump(mode="json", exclude_defaults=True, by_alias=True)}
+                for reply in response.replies
             ]
             self.log.info("bot.replied", seq=ask.seq, replies=replies, ms=ms)
             self.post(BotReplied(ask.seq, response))

@@ -147,7 +147,8 @@ def _reply(reply: Event) -> str:
         case "switch":
             return f"switch to {_target(reply)}"
         case "tag":
-            return f"tag {reply.get('data')}"
+            data = reply.get("data")
+            return "tag " + " ".join(f"{key}={data[key]}" for key in data) if isinstance(data, Mapping) else name
         case "pause":
             return f"pause {reply.get('ms')} ms"
         case _:

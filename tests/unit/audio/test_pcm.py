@@ -69,3 +69,15 @@ def test_levels() -> None:
     assert pcm.peak_dbfs(sine(500, 8000)) == pytest.approx(-6.02, abs=0.05)
     assert pcm.rms_dbfs(sine(500, 8000)) == pytest.approx(-9.03, abs=0.05)
     assert pcm.rms_dbfs(np.zeros(10, dtype=np.float32)) == float("-inf") == pcm.peak_dbfs(pcm.samples_of(b""))
+
+
+@pytest.mark.parametrize("level", [1.0, 0.1])
+def test_a_tone_is_found_at_its_frequency_and_nowhere_else(level: float) -> None:
+    samples = sine(1300, 8000, seconds=0.8, level=level)
+    assert pcm.tone_dbfs(samples, 8000, 1300) == pytest.approx(20 * np.log10(level), abs=0.1)
+    assert pcm.tone_dbfs(samples, 8000, 500) < -80
+
+
+def test_there_is_no_tone_in_silence() -> None:
+    assert pcm.tone_dbfs(np.zeros(800, dtype=np.float32), 8000, 500) == float("-inf")
+    assert pcm.tone_dbfs(np.zeros(0, dtype=np.float32), 8000, 500) == float("-inf")

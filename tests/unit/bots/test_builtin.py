@@ -15,6 +15,7 @@ from gateway.calls.switch import Switch
 from tests.unit.bots.asking import tell
 
 START, DTMF, NO_INPUT, HANGUP = BotEventName.START, BotEventName.DTMF, BotEventName.NO_INPUT, BotEventName.HANGUP
+TRANSFER = BotEventName.TRANSFER
 
 
 def words(response: BotResponse) -> str:
@@ -83,6 +84,39 @@ class TestReception:
         bot = ReceptionBot()
         await tell(bot, DTMF, digits="2")
         assert "four digit" in words(await tell(bot, NO_INPUT))
+
+    async def test_hands_the_caller_to_lee_and_wants_it_back(self) -> None:
+        response = await tell(ReceptionBot(), DTMF, digits="0")
+        assert "transferring you" in words(response)
+        switch = response.replies[-1]
+        assert isinstance(switch, Switch) and (switch.agent, switch.continue_call) == ("lee", True)
+
+    @pytest.mark.parametrize("rating", ["1", "5"])
+    async def test_asks_after_the_talk_how_it_was_and_tags_the_call(self, rating: str) -> None:
+        bot = ReceptionBot()
+        asked = await tell(bot, TRANSFER, status="SUCCESS", hangup=False)
+        assert "rate your talk from 1 to 5" in words(asked) and collects(asked).max == 1
+        response = await tell(bot, DTMF, digits=rating)
+        assert response.replies[0] == Tag(type="tag", data={"rating": int(rating)})
+        assert words(response) == "Thank you. Goodbye." and hangs_up(response)
+        assert bot.calls == 0
+
+    @pytest.mark.parametrize("key", ["0", "6", "#", ""])
+    async def test_asks_again_for_a_rating_that_is_none(self, key: str) -> None:
+        bot = ReceptionBot()
+        await tell(bot, TRANSFER, status="SUCCESS", hangup=False)
+        assert words(await tell(bot, DTMF, digits=key)).startswith("Sorry, that is no rating. Please rate")
+        assert "rate your talk" in words(await tell(bot, NO_INPUT, count=1))
+        assert hangs_up(await tell(bot, DTMF, digits="3"))
+
+    async def test_offers_the_menu_when_nobody_could_be_reached(self) -> None:
+        response = await tell(ReceptionBot(), TRANSFER, status="FAIL", hangup=False, reason="busy")
+        assert words(response).startswith("Sorry, nobody can take your call now. For opening hours")
+
+    async def test_has_nothing_to_say_to_a_caller_who_is_gone(self) -> None:
+        bot = ReceptionBot()
+        assert await tell(bot, TRANSFER, status="SUCCESS", hangup=True) == BotResponse()
+        assert bot.calls == 0
 
     async def test_keeps_calls_apart_and_forgets_them(self) -> None:
         bot = ReceptionBot()

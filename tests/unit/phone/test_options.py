@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.audio.wav import write_wav
-from gateway.phone.options import CallOptions, NoRoute, UsageError, plan
+from gateway.phone.options import Answering, CallOptions, NoRoute, UsageError, plan
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,9 @@ from gateway.phone.options import CallOptions, NoRoute, UsageError, plan
         ({"record": Path("/nowhere/x.wav")}, "/nowhere"),
         ({"hangup_after": -1.0}, "-1"),
         ({"max_seconds": float("nan")}, "nan"),
+        ({"answering": Answering(ring_s=-1.0)}, "-1"),
+        ({"answering": Answering(refuse=200)}, "--refuse 200"),
+        ({"answering": Answering(refuse=700)}, "--refuse 700"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_by_name(options: dict[str, Any], says: str) -> None:
@@ -71,3 +74,9 @@ async def test_a_file_is_brought_to_the_phone_s_rate(tmp_path: Path) -> None:
 async def test_one_codec_or_all() -> None:
     assert (await plan(CallOptions("sip:a@127.0.0.1", codec="g722"))).codecs == ("G722",)
     assert (await plan(CallOptions("sip:a@127.0.0.1"))).codecs[0] == "PCMU"
+
+
+async def test_who_waits_to_be_called_needs_no_target_and_is_on_loopback() -> None:
+    waiting = await plan(CallOptions("", answering=Answering()))
+    assert (waiting.dial, waiting.bind) == (None, "127.0.0.1")
+    assert (await plan(CallOptions("", bind="127.0.0.9", answering=Answering()))).bind == "127.0.0.9"

@@ -84,6 +84,48 @@ def test_two_parties_and_a_phone_s_events_only() -> None:
     ]
 
 
+def test_the_agent_has_the_bot_s_column_while_the_bot_is_parked() -> None:
+    events = [
+        log(0, "bot.replied", replies=[{"type": "switch", "agent": "ann"}, {"type": "tag", "data": {"a": 1}}]),
+        log(10, "transfer.started", targets=["ann"]),
+        phone(0.011, "incoming", phone="agent", **{"from": "<sip:100@x>"}, headers=["X-Why: support"]),
+        phone(0.012, "sip", phone="agent", dir="sent", what="200 OK"),
+        log(13, "transfer.bridged"),
+        phone(0.014, "hears", phone="agent", what="the caller"),
+        phone(0.015, "hears", phone="caller", what="the agent"),
+        log(20, "transfer.ended", status="SUCCESS", reason="completed", talkMs=1500),
+        log(21, "bot.asked", bot_event="transfer", data={"status": "SUCCESS", "reason": "completed"}),
+    ]
+    assert drawn(events, parties=("caller", "switchhook", "bot", "agent")) == [
+        "         caller                        switchhook                            bot",
+        "   0.000 │                                  │◀─── switch to ann, tag a=1 ──────│",
+        "   0.010 │                                  │ · transfer to ann; the bot is    │",
+        "         │                                  │   parked                         │",
+        "         caller                        switchhook                          agent",
+        "   0.011 │                                  │  called by <sip:100@x>; X-Why: · │",
+        "         │                                  │                        support   │",
+        "   0.012 │                                  │◀─── 200 OK ──────────────────────│",
+        "   0.013 │                                  │ · bridged: they hear each other  │",
+        "   0.014 │                                  │               hears the caller · │",
+        "   0.015 │ · hears the agent                │                                  │",
+        "   0.020 │                                  │ · transfer: SUCCESS, completed,  │",
+        "         │                                  │   talked 1.5 s                   │",
+        "         caller                        switchhook                            bot",
+        "   0.021 │                                  │─── transfer SUCCESS completed ──▶│",
+    ]
+    assert drawn([phone(0, "hears", phone="agent", what="x")]) == [], "no agent in a ladder of three"
+
+
+@pytest.mark.parametrize(
+    ("by", "status", "says"),
+    [("peer", 487, "call given up by the caller: 487"), ("phone", 486, "call refused: 486"), ("network", 0, "failed")],
+)
+def test_a_call_that_was_not_taken_is_not_the_peer_s_refusal(by: str, status: int, says: str) -> None:
+    events = [phone(0, "incoming"), phone(1, "ended", by=by, status=status, reason="", answered=False)]
+    (line,) = summary(events)
+    assert says in line.plain
+
+
 def test_what_is_unknown_or_of_no_use_draws_nothing() -> None:
     assert drawn([{}, {"event": "timer.set"}, {"type": "heard", "pcm": "…"}, {"type": None}, {"event": 7}]) == []
 
