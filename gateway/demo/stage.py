@@ -63,11 +63,14 @@ class Stage:
         """How many."""
         return len(self.all(name, phone))
 
-    async def until(self, condition: Callable[[], bool], what: str, within_s: float = _STEP_S) -> None:
-        """Wait for it. Raises DemoFailed when it does not come in time, or the caller's call ends before it."""
+    async def until(
+        self, condition: Callable[[], bool], what: str, within_s: float = _STEP_S, *, last: bool = False
+    ) -> None:
+        """Wait for it. Raises DemoFailed when it does not come in time, or the caller's call ends before it; `last` is
+        for what comes with that end."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while not condition() and not self._hopeless():
+                while not condition() and (last or not self._hopeless()):
                     self._news.clear()
                     await self._news.wait()
         if not condition():

@@ -93,7 +93,7 @@ class Story:
         self._cast.tell(CALLER, "digits", digits=str(RATING))
         await self._said("Goodbye", "a goodbye")
         over = lambda: self._stage.count("call.ended") > 0 and self._stage.count("ended", CALLER) > 0  # noqa: E731
-        await self._stage.until(over, "the end of the call")
+        await self._stage.until(over, "the end of the call", last=True)
 
     def _check_tones(self, phone: str, heard: bytes, other: str, wanted: float, own: float) -> None:
         if not _is_heard(heard, wanted):
