@@ -86,8 +86,9 @@ class Cast:
     async def agent(self) -> AsyncIterator[int]:
         """The agent's phone, waiting to be called, and answering when it is told to; gives its port."""
         async with self._phone(AGENT, "answer", "--port", "0", "--ring", "60", "--record", str(AGENT_HEARD)):
-            up = lambda: self._stage.count("listening", AGENT) > 0  # noqa: E731
-            await self._stage.until(up, "the agent's phone", within_s=_START_S)
+            await self._stage.until(
+                lambda: self._stage.count("listening", AGENT) > 0, "the agent's phone", within_s=_START_S
+            )
             yield int(self._stage.all("listening", AGENT)[0]["port"])
 
     @contextlib.asynccontextmanager

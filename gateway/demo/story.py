@@ -92,8 +92,10 @@ class Story:
         await self._said("Please rate", "the bot's question how it was", to_its_end=True)
         self._cast.tell(CALLER, "digits", digits=str(RATING))
         await self._said("Goodbye", "a goodbye")
-        over = lambda: self._stage.count("call.ended") > 0 and self._stage.count("ended", CALLER) > 0  # noqa: E731
-        await self._stage.until(over, "the end of the call", last=True)
+        await self._stage.until(self._over, "the end of the call", last=True)
+
+    def _over(self) -> bool:
+        return self._stage.count("call.ended") > 0 and self._stage.count("ended", CALLER) > 0
 
     def _check_tones(self, phone: str, heard: bytes, other: str, wanted: float, own: float) -> None:
         if not _is_heard(heard, wanted):
@@ -110,8 +112,10 @@ class Story:
         await self._stage.until(lambda: self._playback(words) is not None, what)
         if to_its_end:
             number = self._playback(words)
-            ended = lambda: number in [event.get("playback_id") for event in self._stage.all("playback.ended")]  # noqa: E731
-            await self._stage.until(ended, f"the end of {what}")
+            await self._stage.until(lambda: self._played(number), f"the end of {what}")
+
+    def _played(self, number: Any) -> bool:
+        return any(event.get("playback_id") == number for event in self._stage.all("playback.ended"))
 
     def _playback(self, words: str) -> Any:
         for event in self._stage.all("playback.started"):
@@ -130,9 +134,10 @@ class Story:
         before = {phone: self._stage.count("heard", phone) for phone in phones}
         for phone in phones:
             self._cast.tell(phone, "listen", ms=ms)
-        for phone in phones:
-            name, count = phone, before[phone]
-            await self._stage.until(lambda n=name, c=count: self._stage.count("heard", n) > c, f"a sound at the {name}")  # type: ignore[misc]
+        await self._stage.until(
+            lambda: all(self._stage.count("heard", phone) > before[phone] for phone in phones),
+            "a sound at the phone of the " + " and the ".join(phones),
+        )
         return [base64.b64decode(self._stage.all("heard", phone)[before[phone]]["pcm"]) for phone in phones]
 
     # ── was it as planned ───────────────────────────────────────────────────────────────────────────
