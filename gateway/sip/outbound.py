@@ -25,6 +25,7 @@ log = get_logger(__name__)
 _SILENT_FOR_S: Final = 5.0
 """How long a target may leave an INVITE without any response, if there is another one (RFC 3263 §4.3)."""
 _LOOK_EVERY_S: Final = 1.0
+_LOOK_FOR_RTP_EVERY_S: Final = 0.1
 _MOST_SILENT_LOOKS: Final = 3
 """So many seconds may an INVITE that PJSIP moved to TCP for its size (RFC 3261 §18.1.1) stay without any response; a
 lost SYN is repeated after 1 s."""
@@ -55,6 +56,7 @@ class OutboundLeg(Leg):
         self._dialler = host
         self._told: tuple[int, bool] | None = None
         self._silent_looks = 0
+        self._flowing = self._awaiting_rtp = False
 
     def dial(self) -> None:
         """Send it."""
@@ -153,10 +155,25 @@ class OutboundLeg(Leg):
 
     def _tell_ringing(self) -> None:
         """Once for each new status, and when media begin to flow; media that flow are not taken back by a 180."""
-        now = (pj.inviteStatus(self.getId()), self._negotiated)
+        self._flowing = self._flowing or (self._negotiated and self._hears_rtp())
+        now = (pj.inviteStatus(self.getId()), self._flowing)
         if 100 < now[0] < 200 and now != self._told and self._release is None:
             self._told = now
             self._host.emit(LegRinging(self.leg_id, *now))
+
+    def _hears_rtp(self) -> bool:
+        """An SDP only promises early media: many send one and no sound with it. Looks again until there is some."""
+        if self.hasMedia() and self.getStreamStat(self._stream).rtcp.rxStat.pkt > 0:
+            return True
+        if not self._awaiting_rtp:
+            self._awaiting_rtp = True
+            self._host.later(_LOOK_FOR_RTP_EVERY_S, self._look_for_rtp)
+        return False
+
+    def _look_for_rtp(self) -> None:
+        self._awaiting_rtp = False
+        if not (self._ended or self._answered or self._release is not None):
+            self._tell_ringing()
 
     def _end(self, event: Any) -> None:
         following = self._following(event)

@@ -52,6 +52,8 @@ class RealFarEnd:
 
     def rings(self, status: int = 180, *, media: bool = False) -> None:
         self._callee.rings(status, media=media)
+        if media:  # not only promised
+            self._callee.ear.sings(440)
 
     async def answers(self) -> None:
         await self._callee.answers()

@@ -19,6 +19,8 @@ class Moment(StrEnum):
     DIALLING = "dialling"
     RINGING = "ringing"
     EARLY_MEDIA = "early-media"
+    EARLY_SILENCE = "early-silence"
+    """A 183 promises media, and none come."""
     DIGITS = "digits"
     ANNOUNCING = "announcing"
     ACCEPTING = "accepting"
@@ -47,12 +49,13 @@ class Party(StrEnum):
 M, P = Moment, Party
 ANN, BOB = "127.0.0.4", "127.0.0.5"
 """Where the agents' phones are."""
-BEFORE_ANSWER: Final = (M.UNHEARD, M.DIALLING, M.RINGING, M.EARLY_MEDIA)
+BEFORE_ANSWER: Final = (M.UNHEARD, M.DIALLING, M.RINGING, M.EARLY_MEDIA, M.EARLY_SILENCE)
 SCREENING: Final = (M.DIGITS, M.ANNOUNCING, M.ACCEPTING, M.PARALLEL)
 AFTERWARDS: Final = (M.ENDED, M.SURVEY)
 BOTS: Final = (P.BOT_CLOSED, P.BOT_500, P.BOT_SILENT)
 MORE: Final[dict[Moment, dict[str, Any]]] = {
     M.EARLY_MEDIA: {"ringback": "earlyMedia"},
+    M.EARLY_SILENCE: {"ringback": "earlyMedia"},
     M.DIGITS: {"postDialDigits": "1WW2", "accept": {"prompt": "goodbye", "timeoutMs": 1000}},
     M.ANNOUNCING: {"announce": {"prompt": "accept"}, "accept": {"prompt": "goodbye", "timeoutMs": 1000}},
     M.ACCEPTING: {"accept": {"prompt": "goodbye", "timeoutMs": 1000}},

@@ -116,6 +116,8 @@ class Story:
         if moment is M.EARLY_MEDIA:
             self.ann.ear.sings(ANN_HZ)
             self.ann.rings(183, media=True)
+        elif moment is M.EARLY_SILENCE:
+            self.ann.rings(183, media=True)
         else:
             self.ann.rings()
         await self._notes("transfer.ringing")
