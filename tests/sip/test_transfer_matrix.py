@@ -135,6 +135,8 @@ def check_dead_air(story: Story) -> None:
         end = story.gone_at
     heard = [at for at in story.customer.ear.loud_times(story.connected_at) if at <= end]
     limit = 2.5 if cell.party in BOTS else 1.0  # a bot's turn may take 2 s; those that live answer at once
+    if cell.moment is M.EARLY_SILENCE:  # the ringback tone is heard in place of media: 2 s of it, 4 s of pause
+        limit = 4.5
     for since, until in itertools.pairwise([story.connected_at, *heard, end]):
         gap = f"{until - since:.2f} s of dead air, {since - story.connected_at:.2f} s after the answer"
         assert until - since < limit, gap

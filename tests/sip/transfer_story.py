@@ -75,7 +75,7 @@ class Story:
             if "accept" in fields:
                 fields["accept"] = {"prompt": "goodbye", "timeoutMs": 60_000}
         elif cell.party is P.ANN_DEAD and cell.moment in BEFORE_ANSWER:
-            fields["timeout"] = 2
+            fields["timeout"] = 7 if cell.moment is M.EARLY_SILENCE else 2  # longer than the ringback tone pauses
         return {"type": "switch", **fields}
 
     async def _begins(self) -> None:
