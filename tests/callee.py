@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import Self, cast
 
 from tests.ear import Ear
-from tests.wire import CARRIER, Correspondent, Wire
+from tests.referring import Referring
+from tests.wire import CARRIER, Wire
 
 _numbers = itertools.count(1)
 
 
-class Callee(Correspondent):
+class Callee(Referring):
     """One called party over UDP (and TCP on the same port if told so), with its RTP in `ear`; one call at a time."""
 
     def __init__(self, address: str = CARRIER, port: int = 0, *, tcp: bool = False) -> None:
@@ -111,6 +112,15 @@ class Callee(Correspondent):
         """200 to a request that it does not answer by itself (`ignores`)."""
         self._respond(request, "200 OK")
 
+    def requests(self, method: str, *headers: str, body: str = "") -> int:
+        """Of Referring."""
+        self._request(method, *headers, body=body)
+        return self._cseq
+
+    def replies(self, request: Wire, status: str, *headers: str) -> None:
+        """Of Referring."""
+        self._respond(request, status, headers)
+
     async def hangs_up(self, *headers: str) -> Wire:
         """BYE, and its answer."""
         self._request("BYE", *headers)
@@ -167,15 +177,15 @@ class Callee(Correspondent):
         self.take(data, lambda answer: send(answer, addr))
 
     def take(self, data: bytes, reply: Callable[[bytes], object], *, tcp: bool = False) -> None:
-        """A message is here: requests but INVITE and ACK are answered 200; a CANCEL ends the INVITE."""
+        """A message is here: requests but INVITE, ACK and REFER are answered 200; a CANCEL ends the INVITE."""
         message = Wire(False, data.decode(errors="replace"), time.monotonic())
         self.messages.append(message)
         if tcp:
             self.over_tcp.append(message)
         self._reply = reply
-        ours = message.status or message.method in {"INVITE", "ACK"} | self.ignores
+        ours = message.status or message.method in {"INVITE", "ACK", "REFER"} | self.ignores
         if not self.silent and not ours:
-            self._respond(message, "200 OK")
+            self._respond(message, self.notify_answer if message.method == "NOTIFY" else "200 OK")
             if message.method == "CANCEL" and self._invite is not None:
                 self._respond(self._invite, "487 Request Terminated")
         self._news.set()

@@ -16,12 +16,13 @@ from typing import Self, cast
 
 from tests.ear import Ear
 from tests.gateway_process import GatewayProcess, Line
-from tests.wire import CARRIER, Correspondent, Wire, ladder
+from tests.referring import Referring
+from tests.wire import CARRIER, Wire, ladder
 
 _numbers = itertools.count(1)
 
 
-class Caller(Correspondent):
+class Caller(Referring):
     """One call over UDP from `address`, with its RTP in `ear`."""
 
     def __init__(
@@ -229,17 +230,24 @@ class Caller(Correspondent):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Of asyncio: keep it; requests of the gateway are answered 200."""
         message = Wire(False, data.decode(errors="replace"), time.monotonic())
-        if not message.status and message.method != "ACK" and message.method not in self.ignores:
-            self._respond(message)
+        if not message.status and message.method not in {"ACK", "REFER"} | self.ignores:
+            self.replies(message, self.notify_answer if message.method == "NOTIFY" else "200 OK")
         self.messages.append(message)
         self._news.set()
 
-    def _respond(self, request: Wire) -> None:
+    def requests(self, method: str, *headers: str, body: str = "") -> int:
+        """Of Referring."""
+        parts = (line.partition(":") for line in headers)
+        self._request(method, {name: value.strip() for name, _, value in parts}, body)
+        return self._cseq
+
+    def replies(self, request: Wire, status: str, *headers: str) -> None:
+        """Of Referring."""
         assert self._transport is not None
         host, port = self._transport.get_extra_info("sockname")
         names = ("Via", "From", "To", "Call-ID", "CSeq", *self.echoes)
         lines = [f"{name}: {value}" for name in names for value in request.headers(name)]
-        lines.append(f"Contact: <sip:caller@{host}:{port}>")
-        body = self.sdp() if request.body else ""
+        lines += [f"Contact: <sip:caller@{host}:{port}>", *headers]
+        body = self.sdp() if request.sdp("m=") else ""
         lines += ["Content-Type: application/sdp"] if body else []
-        self._put("\r\n".join(["SIP/2.0 200 OK", *lines, f"Content-Length: {len(body)}", "", body]))
+        self._put("\r\n".join([f"SIP/2.0 {status}", *lines, f"Content-Length: {len(body)}", "", body]))
