@@ -48,6 +48,7 @@
 #include "gatekeeper.hpp"
 #include "invite.hpp"
 #include "pcm_port.hpp"
+#include "refer_server.hpp"
 %}
 
 // Any bytes-like object, held for the length of the call (a bytearray must not be resized while it is read).
@@ -131,6 +132,10 @@
 %include "pcm_port.hpp"
 %include "gatekeeper.hpp"
 %include "invite.hpp"
+
+// Python overrides its callbacks.
+%feature("director") switchhook::ReferServer;
+%include "refer_server.hpp"
 
 %extend switchhook::PcmHub {
     // drain() -> list of (port_id, kind, value, data), see PcmEventKind. The Python objects are made after every lock is
