@@ -188,7 +188,8 @@ class Leg(pj.Call):  # type: ignore[misc]
 
     @callback
     def onCallTransferRequest(self, prm: Any) -> None:
-        prm.statusCode = pj.PJSIP_SC_DECLINE  # 202, the default, would dial whatever Refer-To says
+        # 202, the default, would dial whatever Refer-To says. A second lock: refers.py takes each REFER before PJSUA.
+        prm.statusCode = pj.PJSIP_SC_DECLINE
 
     @callback
     def onCallReplaceRequest(self, prm: Any) -> None:

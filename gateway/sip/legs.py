@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -24,6 +24,7 @@ from gateway.sip.inbound import InboundLeg
 from gateway.sip.leg import Headers, Leg
 from gateway.sip.media import SipBridge
 from gateway.sip.outbound import OutboundLeg, Targets
+from gateway.sip.refers import Refers
 from gateway.sip.resolver import Target
 from gateway.sip.sdp import may_hold
 from gateway.sip.trunk import TrunkLookup, TrunkSpec, caller_of
@@ -55,6 +56,7 @@ class SipLegs:
         self._accounts = accounts
         self._specs = {spec.name: spec for spec in specs}
         self._searches = Searches(resolve, self._found)
+        self.refers = Refers(self, endpoint.settings)
         self._trunks = trunks
         self._targets = targets
         self._new_leg_id = new_leg_id
@@ -138,16 +140,16 @@ class SipLegs:
         self._endpoint.submit(self._send_digits, leg_id, digits, duration_ms)
 
     def refer(self, order: SendRefer) -> None:
-        """REFER."""
-        raise NotImplementedError
+        """REFER on a leg."""
+        self._endpoint.submit(self._refer, order)
 
     def answer_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
         """The final response to a REFER that came."""
-        raise NotImplementedError
+        self._endpoint.submit(self.refers.answer, refer_id, status)
 
     def notify_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
         """NOTIFY."""
-        raise NotImplementedError
+        self._endpoint.submit(self.refers.notify, refer_id, status)
 
     def replace_trunks(self, specs: Sequence[TrunkSpec], trunks: TrunkLookup, admit: Admitted) -> None:
         """From now on these trunks, and the networks of their peers; live calls are not touched."""
@@ -172,6 +174,10 @@ class SipLegs:
         self._bridge.mixer.leg_gone(leg.leg_id)
         self._endpoint.bury(leg)
         self._last_end = time.monotonic()
+
+    def live(self) -> Iterable[Leg]:
+        """Of ReferHost."""
+        return self._legs.values()
 
     def again(self, leg: OutboundLeg, targets: tuple[Target, ...]) -> None:
         """Of Dialler."""
@@ -240,6 +246,7 @@ class SipLegs:
         self._accounts.open(self._incoming)
         self._accounts.apply(tuple(self._specs.values()))
         self._endpoint.select = self._select
+        self.refers.open()
         self._opened = True
         self._watch()
 
@@ -266,6 +273,11 @@ class SipLegs:
         leg = self._legs.get(leg_id)
         if leg is not None:
             leg.release(cause, headers, status=status if 300 <= status <= 699 else 480, phrase=phrase)
+
+    def _refer(self, order: SendRefer) -> None:
+        account = self._accounts.of(order.trunk)
+        known = account is not None and account.spec.name == order.trunk
+        self.refers.send(self._legs.get(order.leg_id), order, account.spec if account is not None and known else None)
 
     def _send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
         leg = self._legs.get(leg_id)
@@ -303,5 +315,6 @@ class SipLegs:
     def _release(self) -> None:
         self._opened = False
         self._endpoint.select = None
+        self.refers.close()
         self._bridge.mixer.close()
         self._accounts.close()

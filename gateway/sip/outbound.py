@@ -99,10 +99,7 @@ class OutboundLeg(Leg):
                 yield name, value
 
     def _uri(self) -> str:
-        if self.order.uri is not None:
-            return self.order.uri
-        transport = "" if self.trunk.transport == "udp" else f";transport={self.trunk.transport}"
-        return f"sip:{self.order.number}@{self.trunk.authority}{transport}"
+        return self.order.uri if self.order.uri is not None else self.trunk.uri_of(self.order.number or "")
 
     def _no_response(self) -> None:
         if not self._ended and self._release is None and pj.inviteStatus(self.getId()) < 100:

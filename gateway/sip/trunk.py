@@ -75,6 +75,11 @@ class TrunkSpec:
         """Its host and port, as they stand in a URI (RFC 3986 §3.2)."""
         return self.host_in_uri if self.host.port is None else f"{self.host_in_uri}:{self.host.port}"
 
+    def uri_of(self, number: str) -> str:
+        """What is called to reach this number, written as the trunk wants it."""
+        transport = "" if self.transport == "udp" else f";transport={self.transport}"
+        return f"sip:{number.replace('#', '%23')}@{self.authority}{transport}"  # RFC 3261 §25.1 user
+
 
 TrunkLookup: TypeAlias = Callable[[str, str, int, str], str | None]
 """The trunk that an INVITE from (address, transport, port) to a Request-URI with this user belongs to; None for a
