@@ -18,7 +18,7 @@ from gateway.calls.events import (
 )
 from gateway.calls.model import Caller, LegId, PeerHold
 from gateway.calls.quality import RtpFlow, RtpQuality
-from gateway.calls.refers import SendRefer
+from gateway.calls.refers import ReferAnswered, ReferNotified, ReferReceived, ReferTarget, SendRefer
 from gateway.engine.ports import LegSink, VoiceSink
 
 CALLER = Caller(sip_call_id="call-1@far", trunk="t", from_="+4912", to="100", from_name="Ann")
@@ -45,6 +45,12 @@ class FakeLeg:
     trunk: str = ""
     address: str = ""
     """Of the far end."""
+    referred: list[SendRefer] = field(default_factory=list)
+    """The REFERs that it got."""
+    refers: dict[int, int] = field(default_factory=dict)
+    """The final statuses of the REFERs that it sent, 0 as long as there is none."""
+    notified: dict[int, list[int]] = field(default_factory=dict)
+    """What it was told of them."""
 
 
 class FakeLegs:
@@ -58,6 +64,8 @@ class FakeLegs:
         """Every order to turn calls away, or to take them again: the Retry-After, and whether it drains."""
         self._sink: LegSink = lambda event: None
         self._pending: list[asyncio.Handle] = []
+        self._unanswered_refers: list[LegId] = []
+        self._last_refer = 0
 
     async def start(self, legs: LegSink, voices: VoiceSink) -> None:
         self._sink, self.voices = legs, voices
@@ -65,6 +73,8 @@ class FakeLegs:
     async def stop(self) -> None:
         for leg_id in list(self.live):
             self.hangup(leg_id, causes.DRAINED, ())
+        for leg_id in self._unanswered_refers:
+            self._emit(ReferAnswered(leg_id, 503, by_peer=False))
         await asyncio.sleep(0)
 
     def dial(self, order: Dial) -> None:
@@ -114,13 +124,26 @@ class FakeLegs:
         self._end(leg_id, LegEnded(leg_id, cause, 200, causes.q850_of(cause), False))
 
     def refer(self, order: SendRefer) -> None:
-        raise NotImplementedError
+        leg = self.live.get(order.leg_id)
+        if leg is None or not leg.connected:
+            self._emit(ReferAnswered(order.leg_id, 481, by_peer=False))
+        elif order.number is not None and order.trunk == "nobody":
+            self._emit(ReferAnswered(order.leg_id, 503, by_peer=False))
+        else:
+            leg.referred.append(order)
+            self._unanswered_refers.append(order.leg_id)
 
     def answer_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
-        raise NotImplementedError
+        leg = self.live.get(leg_id)
+        if leg is not None and leg.refers.get(refer_id) == 0:
+            leg.refers[refer_id] = status
 
     def notify_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
-        raise NotImplementedError
+        leg = self.live.get(leg_id)
+        if leg is not None and 200 <= leg.refers.get(refer_id, 0) < 300 and refer_id in leg.notified:
+            told = leg.notified[refer_id]
+            if not told or told[-1] < 200:
+                told.append(status)
 
     def send_digits(self, leg_id: LegId, digits: str, duration_ms: int) -> None:
         if (leg := self.live.get(leg_id)) is not None:
@@ -206,6 +229,30 @@ class FakeLegs:
         if leg_id in self.live:
             self._emit(DtmfReceived(leg_id, digit))
 
+    def answers_refer(self, leg_id: LegId, status: int, *, notifies: bool = True) -> None:
+        """It answers our REFER, perhaps after its end."""
+        self._unanswered_refers.remove(leg_id)
+        self._emit(ReferAnswered(leg_id, status, by_peer=True, notifies=notifies))
+
+    def notifies(self, leg_id: LegId, status: int | None) -> None:
+        """A NOTIFY of our REFER comes, perhaps after its end; without a status line that can be read for None."""
+        if status is not None:
+            self._emit(ReferNotified(leg_id, status))
+
+    def refers(self, leg_id: LegId, target: ReferTarget, *, subscribes: bool = True) -> int:
+        """A REFER comes; its id."""
+        leg = self.live[leg_id]
+        self._last_refer += 1
+        refer_id = self._last_refer
+        if 0 in leg.refers.values():
+            leg.refers[refer_id] = 491
+            return refer_id
+        leg.refers[refer_id] = 0
+        if subscribes:
+            leg.notified[refer_id] = []
+        self._emit(ReferReceived(leg_id, refer_id, target))
+        return refer_id
+
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
     def _unanswered(self, leg_id: LegId) -> FakeLeg | None:
@@ -231,7 +278,9 @@ class FakeLegs:
         self._end(leg_id, LegEnded(leg_id, cause, status, causes.q850_of(cause), False))
 
     def _end(self, leg_id: LegId, event: LegEnded) -> None:
-        answered = 200 in self.live.pop(leg_id).statuses
+        leg = self.live.pop(leg_id)
+        leg.refers = {refer_id: status or 481 for refer_id, status in leg.refers.items()}
+        answered = 200 in leg.statuses
         self._emit(replace(event, rtp=RTP) if answered else event)
 
     def _emit(self, event: LegEvent) -> None:
