@@ -1,16 +1,20 @@
 """REFER and NOTIFY on PJSIP's legs as they stand on the wire, both ways, and what a peer may do wrong with them."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 
 from gateway.calls import causes
-from gateway.calls.events import LegEnded
+from gateway.calls.commands import Dial, ShownCaller
+from gateway.calls.events import LegAnswered, LegEnded
 from gateway.calls.refers import ReferAnswered, ReferNotified, ReferReceived
 from gateway.dialplan.addresses import Host
 from gateway.sip.legs import SipLegs
+from gateway.sip.resolver import Target
 from gateway.sip.trunk import Credentials, TrunkSpec
-from tests.contract.test_referring import LEG, SALES, Referral, called, order
+from tests.callee import Callee
+from tests.contract.test_referring import LEG, SALES, RealFarEnd, Referral, called, order, real
 from tests.leaks import no_leaks
 
 KNOWN = Credentials("gw", "acme.example", "open sesame")
@@ -50,6 +54,37 @@ async def test_a_challenge_is_answered_once_if_it_is_the_trunks(status: str, ask
         told = await world.event(ReferAnswered)
         assert told == ReferAnswered(LEG, int(status[:3]))
         assert len(world.phone.referrals) == (2 if realm == KNOWN.realm else 1)
+
+
+async def test_a_large_refer_reaches_a_peer_that_has_no_tcp(pjsip: Referral) -> None:
+    pjsip.legs.refer(order(headers=tuple((f"X-{n}", "é" * 500) for n in range(3))))  # RFC 3261 §18.1.1: TCP is tried
+    refer = await pjsip.phone.is_referred()
+    assert len(refer.text) > 9000
+    assert await pjsip.event(ReferAnswered) == ReferAnswered(LEG, 202)
+
+
+async def test_all_of_it_over_tcp() -> None:
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(no_leaks())
+        callee = await stack.enter_async_context(Callee(tcp=True))
+        target = Target(callee.address, callee.port, "tcp")
+        spec = TrunkSpec("t", host=Host("carrier.example"), transport="tcp")
+        world, _ = await stack.enter_async_context(real((target,), spec))
+        world.far = RealFarEnd(callee)
+        world.legs.dial(Dial(LEG, "t", "+4912", None, ShownCaller("+12125550100")))
+        await callee.is_called()
+        await callee.answers()
+        await world.event(LegAnswered)
+        refer_id = await world.is_referred()
+        for status in (100, 180, 200):
+            world.legs.notify_refer(LEG, refer_id, status)
+        await callee.is_notified(200)
+        assert [line[8:11] for line in callee.notified] == ["100", "180", "200"]
+        world.legs.refer(order())
+        assert await callee.is_referred() in callee.over_tcp
+        await world.event(ReferAnswered)
+        assert (await callee.notifies("200 OK", last=True)).status == 200
+        assert await world.event(ReferNotified) == ReferNotified(LEG, 200)
 
 
 async def test_notifies_name_their_refer_by_its_cseq_or_not_at_all(pjsip: Referral) -> None:
