@@ -137,6 +137,7 @@ class Endpoint:
         self.bury = self.thread.bury
         self._pj: Any = None
         self._gate: Any = None
+        self._cancels: Any = None
         self.select: Select | None = None
         """Asked for each request that may begin a dialog, in the PJSIP thread."""
         self._farewells: list[tuple[Callable[[], object], Callable[[], bool], Callable[[], object]]] = []
@@ -197,6 +198,8 @@ class Endpoint:
         pj.tuneEndpoint()
         self._pj.libInit(self._config())
         self._stand_guard()
+        self._cancels = pj.LateCancel()
+        self._cancels.install()
         self.udp_port = self._listen("udp", pj.PJSIP_TRANSPORT_UDP, self.settings.udp_port)
         self.tcp_port = self._listen("tcp", pj.PJSIP_TRANSPORT_TCP, self.settings.tcp_port)
         self._pj.libStart()
@@ -223,6 +226,10 @@ class Endpoint:
         for network, transports in networks:
             self._gate.admit(network, sum(_GATE_BITS[name] for name in transports))
         self._gate.swap()
+
+    def reason_of_cancel(self, call_id: int, value: str) -> None:
+        """A CANCEL of this PJSUA call that PJSIP sends later, by itself, gets this Reason; in the PJSIP thread."""
+        self._cancels.reason(call_id, value)
 
     def turn_away(self, retry_after_s: int | None, draining: bool = True) -> None:
         """Answer new INVITEs, and OPTIONS outside of dialogs, with 503 and this Retry-After; None: take calls again.
@@ -306,8 +313,10 @@ class Endpoint:
         gc.collect()  # pj objects that are left must die before the library, in this thread
         if self._gate is not None:
             self._quietly(self._gate.remove)
+        if self._cancels is not None:
+            self._quietly(self._cancels.remove)
         self._quietly(lambda: self._pj.libDestroy(pj.PJSUA_DESTROY_NO_RX_MSG))  # else it sleeps for a second
-        self._pj = self._gate = None
+        self._pj = self._gate = self._cancels = None
         gc.collect()
         _the_only_one.release()
 

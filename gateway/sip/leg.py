@@ -109,6 +109,7 @@ class Leg(pj.Call):  # type: ignore[misc]
         status = status or (603 if cause.reason in _DECIDED else 480)
         self._release = (cause, status, by_peer)
         reason = causes.ANSWERED_ELSEWHERE if elsewhere else causes.reason_header(cause)
+        self._say_why(reason)
         order = self._order(0 if self._answered else status, (("Reason", reason),), extra)
         order.reason = "".join(char for char in phrase if char.isprintable())[:100]
         try:
@@ -116,6 +117,9 @@ class Leg(pj.Call):  # type: ignore[misc]
         except pj.Error as error:
             log.warning("leg.hangup_failed", leg_id=self.leg_id, detail=reason_of(error))
         self._make_sure()
+
+    def _say_why(self, reason: str) -> None:
+        """The Reason of what ends it, should it not go out now."""
 
     def send_digits(self, digits: str, duration_ms: int) -> None:
         """One after the other; a second order waits for the first."""

@@ -70,6 +70,7 @@ class SipLegs:
         self._watch_slice = 0
         self._last_end = 0.0
         self.later = endpoint.later
+        self.reason_of_cancel = endpoint.reason_of_cancel
         self.via = accounts.via
         self.udp_only = accounts.udp_only
         self.media_changed = bridge.mixer.leg_media
@@ -178,6 +179,10 @@ class SipLegs:
     def live(self) -> Iterable[Leg]:
         """Of ReferHost."""
         return self._legs.values()
+
+    def leg_of(self, call_id: str, own_tag: str, peer_tag: str) -> LegId | None:
+        """Of ReferHost."""
+        return self._dialogs.leg_of(call_id, own_tag, peer_tag)
 
     def again(self, leg: OutboundLeg, targets: tuple[Target, ...]) -> None:
         """Of Dialler."""

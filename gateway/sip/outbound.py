@@ -42,6 +42,9 @@ class Dialler(LegHost, Protocol):
 
     udp_only: UdpOnly
 
+    def reason_of_cancel(self, call_id: int, value: str) -> None:
+        """A CANCEL of this PJSUA call that PJSIP sends later gets this Reason."""
+
     def again(self, leg: "OutboundLeg", targets: tuple[Target, ...]) -> None:
         """This attempt is over without an answer: make the next one, to these targets."""
 
@@ -132,6 +135,10 @@ class OutboundLeg(Leg):
         except pj.Error as error:
             log.debug("leg.hangup_failed", leg_id=self.leg_id, detail=reason_of(error))
         self._dialler.again(self, targets)
+
+    def _say_why(self, reason: str) -> None:
+        if not self._answered and pj.inviteStatus(self.getId()) < 101:  # RFC 3261 §9.1: the CANCEL must wait
+            self._dialler.reason_of_cancel(self.getId(), reason)
 
     def _progressed(self, event: Any) -> None:
         state = self.getInfo().state

@@ -35,6 +35,9 @@ class ReferHost(Protocol):
     def live(self) -> Iterable[Leg]:
         """All legs that have not ended."""
 
+    def leg_of(self, call_id: str, own_tag: str, peer_tag: str) -> LegId | None:
+        """The leg that has this dialog (dialogs.py)."""
+
 
 class Refers:
     """All REFERs of one endpoint, both ways."""
@@ -93,7 +96,7 @@ class Refers:
             self.answer(refer_id, _NO_SUCH_CALL)
             return
         try:
-            target = target_of(parse_message(text), lambda host: self._own(host, leg), self._leg_of_dialog)
+            target = target_of(parse_message(text), lambda host: self._own(host, leg), self._host.leg_of)
         except MessageError:
             self.answer(refer_id, 400)
         except ReferToError as error:
@@ -117,11 +120,6 @@ class Refers:
 
     def _leg_of_call(self, call_id: int) -> Leg | None:
         return next((leg for leg in self._host.live() if leg.getId() == call_id), None)
-
-    def _leg_of_dialog(self, sip_call_id: str, our_tag: str, their_tag: str) -> LegId | None:
-        call_id = -1 if self._server is None else self._server.callOf(sip_call_id, our_tag, their_tag)
-        leg = self._leg_of_call(call_id) if call_id >= 0 else None
-        return leg.leg_id if leg is not None else None
 
 
 class _Server(pj.ReferServer):  # type: ignore[misc]

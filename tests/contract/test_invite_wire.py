@@ -310,3 +310,16 @@ async def test_the_longest_name_and_number_arrive(caller: ShownCaller, from_: st
         await callee.refuses("486 Busy Here")
         await world.event(LegEnded)
     assert decided(invite) == [f"From: {from_}"]
+
+
+async def test_a_cancel_that_must_wait_says_why_too() -> None:
+    """RFC 3261 §9.1: not before a provisional response, when PJSIP sends it by itself."""
+    async with Callee() as callee, pjsip(lambda: (Target(callee.address, callee.port, "udp"),)) as world:
+        callee.silent = True
+        world.legs.dial(order())
+        await callee.is_called()
+        world.legs.hangup(LEG, causes.NORMAL, (), elsewhere=True)
+        await world.event(LegEnded)
+        callee.rings()
+        cancel = await callee.is_cancelled()
+        assert cancel.header("Reason") == causes.ANSWERED_ELSEWHERE

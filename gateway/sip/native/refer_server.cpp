@@ -644,11 +644,6 @@ void ReferServer::onReferAnswered(const std::string &, int, bool, bool) {}
 
 void ReferServer::onNotify(const std::string &, int) {}
 
-int ReferServer::callOf(const std::string &call_id, const std::string &our_tag, const std::string &their_tag) const {
-    const pjsua_call *call = call_of(DialogName(call_id, our_tag, their_tag).find());
-    return call != nullptr ? call->index : -1;
-}
-
 int ReferServer::remembered() const { return static_cast<int>(state_->sent.size() + state_->received.size() + state_->flights.size()); }
 
 } // namespace switchhook

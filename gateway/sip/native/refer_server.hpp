@@ -52,9 +52,6 @@ class ReferServer {
     // older than the last one, is only answered.
     virtual void onNotify(const std::string &key, int status);
 
-    // The PJSUA call that has this dialog (RFC 3891 §3: Call-ID, our tag, the peer's tag), -1 if none has.
-    int callOf(const std::string &call_id, const std::string &our_tag, const std::string &their_tag) const;
-
     // How much is remembered: REFERs of ours, REFERs that came, requests that are on their way.
     int remembered() const;
 

@@ -47,6 +47,7 @@
 %{
 #include "gatekeeper.hpp"
 #include "invite.hpp"
+#include "late_cancel.hpp"
 #include "pcm_port.hpp"
 #include "refer_server.hpp"
 %}
@@ -132,6 +133,7 @@
 %include "pcm_port.hpp"
 %include "gatekeeper.hpp"
 %include "invite.hpp"
+%include "late_cancel.hpp"
 
 // Python overrides its callbacks.
 %feature("director") switchhook::ReferServer;
