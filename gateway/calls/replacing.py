@@ -40,7 +40,7 @@ class Replacing(AmongPeople):
         if old is None or old.state is not LegState.CONNECTED:
             return self._release(new, NORMAL)
         if old is self.call.customer:
-            return self._take_place(old, new)
+            return [*self._leaves(old), *self._take_place(old, new)]
         if isinstance(self.transfer, Transfer):
             told: JsonObject = {"kind": "replaced", "status": "SUCCESS", "at": rfc3339(self._now)}
             self.transfer.adopt(new, told)

@@ -381,3 +381,21 @@ def test_an_agent_on_hold_passes_on() -> None:
     desk.answers(1)
     bob = LegParty(desk.leg(1))
     assert desk.heard() == {(bob, CUSTOMER), (CUSTOMER, bob)}
+
+
+# ── Who leaves, and when ──────────────────────────────────────────────────────────────────────────
+
+
+
+def test_the_customers_place_is_taken_while_its_side_passes_it_on() -> None:
+    """Whoever took the place has begun nothing: the hop of the leg that went is given up."""
+    desk = Desk().connected()
+    desk.ways.refers.add(CALLER.trunk)
+    refers(desk, leg=LEG)
+    takes(desk, LEG)
+    desk.happens(LegAnswered(NEW, "PCMU"))
+    assert (desk.control.call.customer.id, notified(desk)) == (NEW, [100, 487])
+    assert set(hangups(desk)) == {LEG, desk.leg()}
+    desk.is_gone()
+    desk.released()
+    assert desk.control.call.state is CallState.BOT and not desk.control.call.passing_on
