@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from gateway.calls.causes import NORMAL, TRANSFERRED, Cause
 from gateway.calls.commands import Answer, Command, Hangup, Note, Reject
 from gateway.calls.events import LegOffered
-from gateway.calls.model import JsonObject, Leg, LegId, Role, Room
+from gateway.calls.model import JsonObject, Leg, LegId, PeerHold, Role, Room
 from gateway.calls.people import AmongPeople
 from gateway.calls.states import LEG_TRANSITIONS, LegState, LegTrigger, advance
 from gateway.calls.transfer import Transfer
@@ -60,9 +60,9 @@ class Replacing(AmongPeople):
         call.others.remove(new)
         call.others.append(old)
         new.role, new.room, call.customer = Role.CUSTOMER, Room.MAIN, new
-        self.turns.leg_id = new.id
-        self.turns.digits_sent()  # those that were on their way to the old one
-        return [Note("customer.replaced", {"legId": new.id, "before": old.id}), *self._release(old)]
+        replaced = [Note("customer.replaced", {"legId": new.id, "before": old.id}), *self._release(old)]
+        moved = self._carry_out(self.turns.move(new.id, held=new.peer_hold is not PeerHold.NONE))
+        return [*replaced, *moved, *self._go_on()]
 
     def _release(self, leg: Leg, cause: Cause = TRANSFERRED) -> list[Command]:
         if leg.state not in (LegState.CONNECTED, LegState.ANSWERING):

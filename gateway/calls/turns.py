@@ -188,6 +188,12 @@ class Turns:
         """A SendDigits is out."""
         self._sending = False
 
+    def move(self, leg_id: LegId, *, held: bool) -> list[Step]:
+        """The customer speaks through this leg from now on: what was on its way to the other one, and who had put us on
+        hold there, is not waited for."""
+        self.leg_id, self._sending = leg_id, False
+        return self.hold(held)
+
     def no_input(self) -> list[Step]:
         """The customer did nothing for too long."""
         self._silences += 1

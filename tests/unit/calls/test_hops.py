@@ -399,3 +399,24 @@ def test_the_customers_place_is_taken_while_its_side_passes_it_on() -> None:
     desk.is_gone()
     desk.released()
     assert desk.control.call.state is CallState.BOT and not desk.control.call.passing_on
+
+
+
+def test_a_customer_on_hold_passes_on_and_the_bots_time_runs_again() -> None:
+    desk = Desk().connected()
+    desk.bot_replies()
+    desk.ways.refers.add(CALLER.trunk)
+    desk.holds()
+    refers(desk, leg=LEG)
+    assert Timer.NO_INPUT not in desk.timers
+    desk.answers()
+    assert Timer.NO_INPUT in desk.timers
+
+
+
+def test_the_customers_place_is_taken_while_digits_go_out_and_the_bot_goes_on() -> None:
+    desk = Desk().connected()
+    desk.bot_replies({"type": "sendDtmf", "digits": "1"}, {"type": "text", "text": "Hello"})
+    takes(desk, LEG)
+    desk.happens(LegAnswered(NEW, "PCMU"))
+    assert len(desk.did(Play)) == 1
