@@ -65,6 +65,8 @@ class Hopping(Replacing):
     """What control knows of hops; at most one at a time."""
 
     hop: Hop | None = None
+    _claiming: bool = False
+    """Another call was asked for a leg and has not answered; the hop may be given up by then."""
 
     # ── A REFER, or the API ─────────────────────────────────────────────────────────────────────────
 
@@ -77,6 +79,7 @@ class Hopping(Replacing):
         hop = Hop(leg, event.refer_id, event.target)
         if event.target.replaces is not None:
             self._begin_hop(hop)
+            self._claiming = True
             return [*accepted, ClaimPeer(event.target.replaces, self.call.id)]
         switch = self.outbound.referred(self.call, self._trunk_of(leg), event.target)
         if isinstance(switch, NoWay):
@@ -89,7 +92,8 @@ class Hopping(Replacing):
         """The status that refuses a REFER on this leg now; None if it is carried out."""
         if leg is None or leg.state is not LegState.CONNECTED:
             return 481
-        if self.hop is not None or self.call.state is CallState.TRANSFERRING:
+        late = self._claiming and target.replaces is not None  # the answer names no claim: one at a time
+        if self.hop is not None or late or self.call.state is CallState.TRANSFERRING:
             return 491
         if leg is self.call.customer:
             allowed = self.outbound.may_refer(self.call, self._trunk_of(leg)) and target.replaces is None
@@ -211,7 +215,7 @@ class Hopping(Replacing):
 
     def _taken_over(self, event: LegTakenOver) -> list[Command]:
         """The one whom the referrer talked to is here."""
-        leg, hop = event.leg, self.hop
+        leg, hop, self._claiming = event.leg, self.hop, False
         leg.role, leg.room = Role.AGENT, Room.MAIN
         self.call.others.append(leg)
         if hop is None or hop.transfer is not None:  # the customer, or the referrer, has thought better of it
@@ -222,7 +226,7 @@ class Hopping(Replacing):
 
     def _claim_refused(self) -> list[Command]:
         """There is nobody to take over: call the target that the REFER names."""
-        hop = self.hop
+        hop, self._claiming = self.hop, False
         if hop is None or hop.target is None or hop.transfer is not None:
             return []
         target = replace(hop.target, replaces=None)

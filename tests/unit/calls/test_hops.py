@@ -420,3 +420,18 @@ def test_the_customers_place_is_taken_while_digits_go_out_and_the_bot_goes_on() 
     takes(desk, LEG)
     desk.happens(LegAnswered(NEW, "PCMU"))
     assert len(desk.did(Play)) == 1
+
+
+
+def test_a_claim_that_is_not_answered_yet_is_the_only_one() -> None:
+    """Its answer names no claim: whoever comes for the first must not be taken for the second."""
+    desk = Desk().bridged()
+    refers(desk, to("802", replaces=LegId("leg_second")))
+    takes(desk, desk.leg())
+    desk.happens(LegAnswered(NEW, "PCMU"))
+    refers(desk, to("803", replaces=LegId("leg_third")), leg=NEW)
+    assert answered_with(desk) == [202, 491]
+    desk.happens(LegTakenOver(peer(), "bob"))
+    assert Hangup(LegId("leg_bob"), NORMAL) in desk.commands
+    refers(desk, to("803", replaces=LegId("leg_third")), leg=NEW)
+    assert answered_with(desk) == [202, 491, 202]
