@@ -153,6 +153,8 @@ class Hopping(Replacing):
     def _passed_on(self, hop: Hop, leg: Leg, told: JsonObject) -> list[Command]:
         """The other one is there."""
         if hop.referrer is self.call.customer:
+            if isinstance(self.transfer, Transfer):
+                self.transfer.hops.append(told)
             return self._take_place(hop.referrer, leg)
         if isinstance(self.transfer, Transfer):
             self.transfer.adopt(leg, told)

@@ -435,3 +435,15 @@ def test_a_claim_that_is_not_answered_yet_is_the_only_one() -> None:
     assert Hangup(LegId("leg_bob"), NORMAL) in desk.commands
     refers(desk, to("803", replaces=LegId("leg_third")), leg=NEW)
     assert answered_with(desk) == [202, 491, 202]
+
+
+
+def test_a_customers_side_that_passed_the_call_on_is_in_the_hops() -> None:
+    desk = Desk().bridged()
+    desk.ways.refers.add(CALLER.trunk)
+    refers(desk, leg=LEG)
+    desk.answers(1)
+    assert desk.control.call.customer.id == desk.leg(1)
+    desk.leaves(0)
+    (told,) = [ask.data for ask in desk.asks if ask.event.value == "transfer"]
+    assert [(hop["kind"], hop["status"]) for hop in told["hops"]] == [("refer", "SUCCESS")]
