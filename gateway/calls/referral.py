@@ -93,7 +93,7 @@ class Referral(Handing):
                 self._no_way(callee, way.reason, way.detail)
                 continue
             self._go(TransferTrigger.REFER)
-            self._number, self._rang = way.shown, False
+            self._number, self._rang, self._assuming = way.shown, False, False
             if self._dialled_at is None:
                 self._dialled_at = now
             headers = tuple(callee.headers.items())

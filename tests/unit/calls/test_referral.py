@@ -2,14 +2,14 @@
 
 import pytest
 
-from gateway.calls.causes import TRANSFERRED, EndedBy
+from gateway.calls.causes import DRAINED, NORMAL, TRANSFERRED, EndedBy
 from gateway.calls.commands import EndCall, Hangup, Play, Timer
-from gateway.calls.events import TransferCancelled
-from gateway.calls.model import MusicParty
+from gateway.calls.events import LegAnswered, LegEnded, LegOffered, TransferCancelled
+from gateway.calls.model import LegId, MusicParty
 from gateway.calls.outbound import NoWay, TransferReason
 from gateway.calls.refers import ReferAnswered, ReferNotified, SendRefer
 from gateway.calls.states import CallState
-from tests.scripted_call import LEG
+from tests.scripted_call import CALLER, LEG
 from tests.unit.calls.test_transfer import ANN, CUSTOMER, Desk
 
 
@@ -193,3 +193,14 @@ def test_on_fail_hangup_is_done() -> None:
     assert desk.status["status"] == "FAIL" and desk.did(Play)
     desk.played()
     assert desk.hangup.leg_id == LEG
+
+
+
+def test_a_second_target_is_not_assumed_as_the_first_one_was() -> None:
+    """The first peer said that it would tell nothing, and did."""
+    desk = referring(targets=[{"phoneNumber": "+1"}, {"phoneNumber": "+2"}])
+    desk.happens(ReferAnswered(LEG, 202, notifies=False))
+    desk.happens(ReferNotified(LEG, 486))
+    assert len(refers(desk)) == 2
+    desk.time_passes(Timer.RING)
+    assert (desk.status["status"], desk.status["reason"]) == ("FAIL", "unreachable")
