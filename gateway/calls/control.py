@@ -145,12 +145,8 @@ class CallControl(Ending):
                 return self._cancel(now)
             case TimerFired():
                 return self._timer_fired(event.timer)
-            case ReferAnswered():
-                if self.transfer is None:
-                    return []
-                return self.transfer.refer_answered(event.status, now, by_peer=event.by_peer, notifies=event.notifies)
-            case ReferNotified():
-                return self.transfer.notified(event.status, now) if self.transfer else []
+            case ReferAnswered() | ReferNotified():
+                return self._our_refer(event, now)
             case ReferReceived():
                 return self._refer_received(event)
             case PeerClaimed():
@@ -203,6 +199,13 @@ class CallControl(Ending):
         self.call.answered_at = now
         self.turns.connected = True
         return self.conversation.tell(start(self.call.direction.value, {})) + self._go_on()
+
+    def _our_refer(self, event: ReferAnswered | ReferNotified, now: float) -> list[Command]:
+        if self.transfer is None or event.leg_id != self.call.customer.id:
+            return []  # it is over, or went out on a leg whose place was taken
+        if isinstance(event, ReferNotified):
+            return self.transfer.notified(event.status, now)
+        return self.transfer.refer_answered(event.status, now, by_peer=event.by_peer, notifies=event.notifies)
 
     def _hold_changed(self, leg_id: LegId, hold: PeerHold) -> list[Command]:
         """RFC 3264 §8.4: while the peer holds us its customer cannot answer, so nobody's time runs."""

@@ -13,6 +13,7 @@ from gateway.calls.commands import Command, Note
 from gateway.calls.model import JsonObject, Leg, Ringback, Role, Room
 from gateway.calls.outbound import NoWay, TransferReason
 from gateway.calls.outcome import status_of
+from gateway.calls.referral import Referral
 from gateway.calls.refers import (
     AnswerRefer,
     ClaimPeer,
@@ -175,6 +176,8 @@ class Hopping(Replacing):
         return []
 
     def _leaves(self, leg: Leg) -> list[Command]:
+        if isinstance(self.transfer, Referral) and leg is self.call.customer:  # nobody else knows of our REFER
+            return self.transfer.cancel(self._now)
         passes_on = self.hop is not None and self.hop.referrer is leg
         return self._drop_hop(self._now) if passes_on else []
 

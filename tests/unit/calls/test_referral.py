@@ -204,3 +204,17 @@ def test_a_second_target_is_not_assumed_as_the_first_one_was() -> None:
     assert len(refers(desk)) == 2
     desk.time_passes(Timer.RING)
     assert (desk.status["status"], desk.status["reason"]) == ("FAIL", "unreachable")
+
+
+
+def test_the_place_of_who_was_asked_to_refer_is_taken() -> None:
+    """Nobody is there any more who could tell what became of it; the customer is with the bot."""
+    desk = accepted()
+    new = LegId("leg_new")
+    desk.happens(LegOffered(new, CALLER, replaces=LEG))
+    desk.happens(LegAnswered(new, "PCMU"))
+    assert (desk.status["status"], desk.status["reason"], desk.status["hangup"]) == ("FAIL", "cancelled", False)
+    assert desk.hangup == Hangup(LEG, TRANSFERRED) and desk.control.call.state is CallState.BOT
+    desk.is_gone()
+    desk.happens(LegEnded(new, NORMAL, 200, None, by_peer=True))
+    assert desk.end
