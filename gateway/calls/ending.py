@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gateway.calls.causes import NORMAL, Cause, EndedBy
 from gateway.calls.commands import Command, EndCall, Hangup, Reject, StopTimer, Timer
-from gateway.calls.events import Event, LegEnded, LegOffered, TimerFired
+from gateway.calls.events import Event, HangupRequested, LegEnded, LegOffered, TimerFired
 from gateway.calls.handing import Handing
 from gateway.calls.hops import Hopping
 from gateway.calls.model import Leg
@@ -36,7 +36,7 @@ class Ending(Hopping):
 
     def _is_late(self, event: Event) -> bool:
         """We have hung up, or the customer has: nothing that still comes matters, but for the ends of legs, the notice
-        to those who have answered, and what the peer of a REFER still says."""
+        to those who have answered, what the peer of a REFER still says, and whoever will not wait for that."""
         if isinstance(event, LegEnded):
             return False
         if self._ending is not None:
@@ -46,7 +46,7 @@ class Ending(Hopping):
         awaited = (Timer.NOTICE, Timer.RING) if self.transfer is not None else (Timer.NOTICE,)
         if isinstance(event, TimerFired):
             return event.timer not in awaited
-        return self.transfer is None or not isinstance(event, ReferAnswered | ReferNotified)
+        return self.transfer is None or not isinstance(event, ReferAnswered | ReferNotified | HangupRequested)
 
     def _turned_away(self, event: Event) -> list[Command]:
         """What comes too late and would be left hanging."""
@@ -64,6 +64,8 @@ class Ending(Hopping):
                 return []
 
     def _hang_up(self, cause: Cause, by: EndedBy, headers: Mapping[str, str] | None = None) -> list[Command]:
+        if self._gone is not None:  # the last NOTIFY after the peer's BYE, which is waited for no longer
+            return self.transfer.timer(Timer.RING, self._now) if self.transfer is not None else []
         leg = self.call.customer
         commands = self._drop_hop(self._now, customer_left=True, by_gateway=True)
         commands += self.transfer.customer_left(self._now, by_gateway=True) if self.transfer else []

@@ -218,3 +218,12 @@ def test_the_place_of_who_was_asked_to_refer_is_taken() -> None:
     desk.is_gone()
     desk.happens(LegEnded(new, NORMAL, 200, None, by_peer=True))
     assert desk.end
+
+
+
+def test_nobody_waits_for_a_last_notify_when_the_gateway_stops() -> None:
+    desk = accepted()
+    desk.customer_leaves()
+    desk.operator_hangs_up(DRAINED)
+    assert (desk.status["status"], desk.status["assumed"]) == ("SUCCESS", True)
+    assert desk.end and not desk.timers
