@@ -386,7 +386,6 @@ def test_an_agent_on_hold_passes_on() -> None:
 # ── Who leaves, and when ──────────────────────────────────────────────────────────────────────────
 
 
-
 def test_the_customers_place_is_taken_while_its_side_passes_it_on() -> None:
     """Whoever took the place has begun nothing: the hop of the leg that went is given up."""
     desk = Desk().connected()
@@ -401,7 +400,6 @@ def test_the_customers_place_is_taken_while_its_side_passes_it_on() -> None:
     assert desk.control.call.state is CallState.BOT and not desk.control.call.passing_on
 
 
-
 def test_a_customer_on_hold_passes_on_and_the_bots_time_runs_again() -> None:
     desk = Desk().connected()
     desk.bot_replies()
@@ -413,14 +411,12 @@ def test_a_customer_on_hold_passes_on_and_the_bots_time_runs_again() -> None:
     assert Timer.NO_INPUT in desk.timers
 
 
-
 def test_the_customers_place_is_taken_while_digits_go_out_and_the_bot_goes_on() -> None:
     desk = Desk().connected()
     desk.bot_replies({"type": "sendDtmf", "digits": "1"}, {"type": "text", "text": "Hello"})
     takes(desk, LEG)
     desk.happens(LegAnswered(NEW, "PCMU"))
     assert len(desk.did(Play)) == 1
-
 
 
 def test_a_claim_that_is_not_answered_yet_is_the_only_one() -> None:
@@ -435,7 +431,6 @@ def test_a_claim_that_is_not_answered_yet_is_the_only_one() -> None:
     assert Hangup(LegId("leg_bob"), NORMAL) in desk.commands
     refers(desk, to("803", replaces=LegId("leg_third")), leg=NEW)
     assert answered_with(desk) == [202, 491, 202]
-
 
 
 def test_a_customers_side_that_passed_the_call_on_is_in_the_hops() -> None:

@@ -195,7 +195,6 @@ def test_on_fail_hangup_is_done() -> None:
     assert desk.hangup.leg_id == LEG
 
 
-
 def test_a_second_target_is_not_assumed_as_the_first_one_was() -> None:
     """The first peer said that it would tell nothing, and did."""
     desk = referring(targets=[{"phoneNumber": "+1"}, {"phoneNumber": "+2"}])
@@ -204,7 +203,6 @@ def test_a_second_target_is_not_assumed_as_the_first_one_was() -> None:
     assert len(refers(desk)) == 2
     desk.time_passes(Timer.RING)
     assert (desk.status["status"], desk.status["reason"]) == ("FAIL", "unreachable")
-
 
 
 def test_the_place_of_who_was_asked_to_refer_is_taken() -> None:
@@ -218,7 +216,6 @@ def test_the_place_of_who_was_asked_to_refer_is_taken() -> None:
     desk.is_gone()
     desk.happens(LegEnded(new, NORMAL, 200, None, by_peer=True))
     assert desk.end
-
 
 
 def test_nobody_waits_for_a_last_notify_when_the_gateway_stops() -> None:
