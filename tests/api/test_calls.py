@@ -235,9 +235,8 @@ async def test_a_transfer_is_taken_back(gateway: Node, key: str):
     [
         ("POST", CallState.OFFERED, ["hangup"]),
         ("POST", CallState.TRANSFERRING, ["cancel-transfer", "hangup"]),
-        ("POST", CallState.TALKING, ["hangup"]),
         ("DELETE", CallState.BOT, ["transfer", "hangup"]),
-        ("DELETE", CallState.TALKING, ["hangup"]),
+        ("DELETE", CallState.TALKING, ["transfer", "hangup"]),
     ],
 )
 async def test_a_transfer_in_the_wrong_state(
@@ -247,6 +246,22 @@ async def test_a_transfer_in_the_wrong_state(
     answer = await gateway.ask(method, TRANSFER, key, json=PERSON if method == "POST" else None)
     assert answer.problem == (409, "illegal-state") and gateway.control.transfers == []
     assert (answer.body["state"], answer.body["consultState"], answer.body["allowed"]) == (state, "none", allowed)
+
+
+async def test_people_pass_the_customer_on_one_at_a_time(gateway: Node, key: str):
+    call = gateway.control.add(a_call(1))
+    call.state = CallState.TALKING
+    assert (await gateway.ask("POST", TRANSFER, key, json=PERSON)).status == 202
+    call.passing_on = True
+    again = await gateway.ask("POST", TRANSFER, key, json=PERSON)
+    assert again.problem == (409, "illegal-state") and again.body["allowed"] == ["cancel-transfer", "hangup"]
+    assert (await gateway.ask("DELETE", TRANSFER, key)).status == 202
+
+
+async def test_a_call_that_is_about_to_end_takes_no_transfer(gateway: Node, key: str):
+    gateway.control.add(a_call(1)).closing = True
+    answer = await gateway.ask("POST", TRANSFER, key, json=PERSON)
+    assert answer.problem == (409, "illegal-state") and answer.body["allowed"] == ["hangup"]
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])

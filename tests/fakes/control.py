@@ -86,12 +86,13 @@ class MemoryControl:
         self.pushed.append((call_id, response))
 
     def transfer(self, call_id: str, switch: Switch) -> None:
-        if self.calls[call_id].state is not CallState.BOT:
+        if not self.calls[call_id].transferable:
             raise NotNow
         self.transfers.append((call_id, switch))
 
     def cancel_transfer(self, call_id: str) -> None:
-        if self.calls[call_id].state is not CallState.TRANSFERRING:
+        call = self.calls[call_id]
+        if call.state is not CallState.TRANSFERRING and not call.passing_on:
             raise NotNow
         self.transfers.append((call_id, None))
 
