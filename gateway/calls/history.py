@@ -187,7 +187,7 @@ def of_event(event: Event, call: Call, at: float, *, secret: bool) -> list[Happe
         case LegHoldChanged():
             return [_of(Type.LEG_HELD, call, at, {"hold": event.hold.value}, event.leg_id)]
         case LegEnded():
-            return [_left(event, call, at)]
+            return [_left(event, call, at)] if event.leg_id in call.legs else []  # one that was turned away never came
         case LegTakenOver():
             came: JsonObject = {"role": Role.AGENT.value, "codec": None}
             return [_of(Type.LEG_JOINED, call, at, came, event.leg.id)]

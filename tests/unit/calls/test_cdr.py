@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 
 from gateway.calls.causes import NO_ROUTE, NORMAL, EndedBy
 from gateway.calls.cdr import CRASHED, CdrLeg, as_json, crashed, fold
-from gateway.calls.events import LegEnded
+from gateway.calls.events import LegAnswered, LegEnded
 from gateway.calls.history import Happening, Type, refused
 from gateway.calls.model import CallId, ChannelPolicy, LegId
 from gateway.calls.quality import RtpFlow, RtpQuality
 from gateway.calls.quality import as_json as quality_json
+from gateway.calls.refers import PeerClaimed
 from tests.scripted_call import CALLER, LEG
-from tests.unit.calls.test_history import ToldCall, whole_call
+from tests.unit.calls.test_history import ToldCall, passes_on, talking, whole_call
 
 NOW = 1_700_000_100.0
 
@@ -170,3 +171,31 @@ def _move(call: ToldCall, move: str) -> None:
             call.is_gone()
         case _:
             pass
+
+
+def test_a_crash_while_the_customer_is_passed_on_ends_both_transfers_once():
+    call = talking()
+    passes_on(call)
+    rest = crashed(call.told_all, NOW)
+    first, second = [h.data for h in rest if h.type == "transfer.ended"]
+    assert (first["status"], second["status"]) == ("SUCCESS", "FAIL")
+    assert "hopOf" not in first and second["hopOf"] == first["transferId"]
+    cdr = fold([*call.told_all, *rest])
+    assert [one["transferId"] for one in cdr.transfers] == [first["transferId"], second["transferId"]]
+    assert crashed([*call.told_all, *rest], NOW) == []
+
+
+def test_a_hop_that_is_over_is_not_ended_again():
+    call = talking()
+    passes_on(call)
+    (hop,) = [leg for leg in call.control.call.others if leg.id != call.agent]
+    call.happens(LegAnswered(hop.id, "PCMU"))
+    rest = crashed(call.told_all, NOW)
+    assert ["hopOf" in h.data for h in rest if h.type == "transfer.ended"] == [False]
+    assert [one["hopOf"] for one in fold([*call.told_all, *rest]).transfers if "hopOf" in one] != []
+
+
+def test_a_leg_that_went_to_another_call_is_not_left_over_by_a_crash():
+    call = talking()
+    call.happens(PeerClaimed(LEG, CallId("call_2")))
+    assert call.agent not in {h.leg_id for h in crashed(call.told_all, NOW) if h.type == "leg.left"}

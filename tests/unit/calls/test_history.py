@@ -6,12 +6,24 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.calls import history
-from gateway.calls.causes import NO_ROUTE
-from gateway.calls.commands import Command
+from gateway.calls.causes import NO_ROUTE, NORMAL
+from gateway.calls.commands import Command, Dial
 from gateway.calls.errors import BotErrorKind
-from gateway.calls.events import DtmfReceived, Event, LegHoldChanged, PlaybackEnded, PlaybackStarted, SoundFailed
+from gateway.calls.events import (
+    DtmfReceived,
+    Event,
+    LegAnswered,
+    LegEnded,
+    LegHoldChanged,
+    LegOffered,
+    PlaybackEnded,
+    PlaybackStarted,
+    SoundFailed,
+)
 from gateway.calls.history import Happening, Type, of_command, of_event, refused, started
-from gateway.calls.model import CallId, ChannelPolicy, LegId, PeerHold
+from gateway.calls.model import CallId, ChannelPolicy, Leg, LegId, PeerHold, Role
+from gateway.calls.refers import LegTakenOver, PeerClaimed, ReferReceived, ReferTarget
+from gateway.calls.states import LegState
 from tests.scripted_call import CALLER, HANGUP, LEG, ScriptedCall, collect, text
 
 
@@ -21,6 +33,7 @@ class ToldCall(ScriptedCall):
 
     told_all: list[Happening] = field(default_factory=list)
     secret: bool = False
+    agent: LegId = LEG
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -189,3 +202,50 @@ def test_a_refusal_is_a_call_of_its_own():
 @pytest.mark.parametrize("type_", Type)
 def test_every_type_is_in_the_table(type_: Type):
     assert f"`{type_.value}`" in history.__doc__
+
+
+# ── Legs that come, go and are turned away ──────────────────────────────────────────────────────────
+
+BOB = LegId("leg_bob")
+OTHER = CallId("call_2")
+
+
+def talking() -> ToldCall:
+    call = ToldCall().connected()
+    call.bot_replies({"type": "switch", "phoneNumber": "+4915"})
+    (dial,) = [command for command in call.all if isinstance(command, Dial)]
+    call.agent = dial.leg_id
+    call.happens(LegAnswered(dial.leg_id, "PCMU"))
+    return call
+
+
+def of_leg(call: ToldCall, leg_id: LegId) -> list[tuple[str, object]]:
+    return [(h.type, h.data["role"]) for h in call.told_all if h.leg_id == leg_id and h.type.startswith("leg.")]
+
+
+def passes_on(call: ToldCall, **target: object) -> None:
+    call.happens(ReferReceived(call.agent, 1, ReferTarget("sip:+4916@gw", "+4916", True, **target)))
+
+
+def test_a_leg_that_is_handed_over_has_left_and_its_end_is_told_by_the_other_call():
+    call = talking()
+    call.happens(PeerClaimed(LEG, OTHER))
+    call.is_gone()
+    assert of_leg(call, call.agent) == [("leg.joined", "agent"), ("leg.left", "agent")]
+    (left,) = [h for h in call.told_all if h.type == "leg.left" and h.leg_id == call.agent]
+    assert left.data["cause"] == {"result": "completed", "reason": "transferred"} and call.types[-1] == "call.ended"
+
+
+def test_a_leg_that_is_taken_over_has_joined():
+    call = talking()
+    passes_on(call, replaces=LegId("leg_second"))
+    call.happens(LegTakenOver(Leg(BOB, Role.CUSTOMER, LegState.CONNECTED), "bob"))
+    call.happens(LegEnded(BOB, NORMAL, 200, None, by_peer=True))
+    assert of_leg(call, BOB) == [("leg.joined", "agent"), ("leg.left", "agent")]
+
+
+def test_an_invite_whose_place_is_not_free_was_never_in_the_call():
+    call = talking()
+    call.happens(LegOffered(BOB, CALLER, replaces=LegId("nobody")))
+    call.happens(LegEnded(BOB, NORMAL, 481, None, by_peer=False))
+    assert of_leg(call, BOB) == []
