@@ -7,7 +7,7 @@ from typing import Protocol, assert_never
 
 from ulid import ULID
 
-from gateway.calls.causes import PROTOCOL_ERROR, Cause, EndedBy
+from gateway.calls.causes import NORMAL, PROTOCOL_ERROR, Cause, EndedBy
 from gateway.calls.commands import (
     AbandonBot,
     Answer,
@@ -37,12 +37,22 @@ from gateway.calls.events import (
     Event,
     LegAnswered,
     LegEnded,
+    LegEvent,
     LegOffered,
     TimerFired,
 )
 from gateway.calls.history import Type, of_command, of_event
 from gateway.calls.model import Call, CallId, Leg, LegId
-from gateway.calls.refers import AnswerRefer, ClaimPeer, HandOver, LegTakenOver, NotifyRefer, RefuseClaim, SendRefer
+from gateway.calls.refers import (
+    AnswerRefer,
+    ClaimPeer,
+    HandOver,
+    LegTakenOver,
+    NotifyRefer,
+    PeerClaimed,
+    RefuseClaim,
+    SendRefer,
+)
 from gateway.calls.states import CallState, LegState
 from gateway.calls.view import rfc3339
 from gateway.engine.call_log import log_command, log_event
@@ -72,6 +82,9 @@ class Roster(Protocol):
 
     def remove_leg(self, call: "LiveCall", leg_id: LegId) -> None:
         """It is gone."""
+
+    def forward(self, call: "LiveCall", event: LegEvent) -> bool:
+        """Give the event to the call that its leg went to, if it did."""
 
     def claim(self, call: "LiveCall", leg_id: LegId) -> None:
         """The call wants whoever talks to this leg of another call."""
@@ -150,6 +163,8 @@ class LiveCall:
                     if self._timers.get(event.timer) is not handle:
                         continue  # stopped, or started anew, while its event waited here
                     del self._timers[event.timer]
+                if isinstance(event, LegEvent) and self._roster.forward(self, event):
+                    continue  # it waited here while its leg went to another call
                 if isinstance(event, LegEnded):
                     self._roster.remove_leg(self, event.leg_id)
                 log_event(self.log, event)
@@ -198,10 +213,20 @@ class LiveCall:
         for handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
+        self._turn_away()
         self._voice.close()
         self._world.bridge.close_voice(self.id)
         self._world.observer.released(self._control.call)
         self._over(self)
+
+    def _turn_away(self) -> None:
+        """Whoever asked something of the call while it ended gets an answer all the same."""
+        while not self._queue.empty():
+            event, _ = self._queue.get_nowait()
+            if isinstance(event, PeerClaimed):
+                self._roster.refuse_claim(event.by)
+            elif isinstance(event, LegOffered):
+                self._world.legs.reject(event.leg_id, 481, "", NORMAL, ())
 
     # ── Commands ────────────────────────────────────────────────────────────────────────────────────
 

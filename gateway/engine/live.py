@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.calls.causes import NORMAL
+from gateway.calls.events import LegEvent
 from gateway.calls.model import CallId, Leg, LegId
 from gateway.calls.refers import ClaimRefused, LegTakenOver, PeerClaimed
 
@@ -100,6 +101,15 @@ class Live:
             return
         self.add_leg(other, leg.id, leg.trunk)
         other.post(LegTakenOver(leg, target))
+
+    def forward(self, call: "LiveCall", event: LegEvent) -> bool:
+        """Whether the event's leg is another call's by now, which has been given it, behind the leg itself. Its end
+        would be nobody's else."""
+        other = self.by_leg.get(event.leg_id)
+        if other is None or other is call:
+            return False
+        other.post(event)
+        return True
 
     def refuse_claim(self, to: CallId) -> None:
         """The call that asked gets nobody."""
