@@ -28,6 +28,8 @@ from tests.watched_call import Dialog
 OTHER = CallId("call_2")
 ELSEWHERE = LegId("leg_of_another_call")
 final = st.sampled_from([200, 202, 302, 404, 405, 486, 503, 603])
+NAMED = ("ours", "elsewhere", "inside")
+"""Whose dialog a Replaces names: another call's, nobody's here, this call's."""
 users = st.sampled_from(["+4915", "+4916", "+900", "999"])
 
 
