@@ -70,7 +70,7 @@ class TwoCalls(RuleBasedStateMachine):
             self.queues[self.owner[event.leg_id]].append(event)
             return
         if isinstance(event, LegEnded):
-            self.owner.pop(event.leg_id)
+            self.owner.pop(event.leg_id, None)  # one that nobody took any more is gone already
             self.ending.discard(event.leg_id)
         for command in self.controls[id_].handle(event, 1.0):
             self.does(id_, command)
