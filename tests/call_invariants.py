@@ -48,6 +48,7 @@ class CallInvariants(RuleBasedStateMachine):
     def begins(self, channel: ChannelPolicy) -> None:
         self.sent: dict[LegId, int] = {}
         self.aside: set[int] = set()
+        self.looked_at = 0
         self.new_legs = 0
         channels = {"sales": ChannelPolicy("sales")}
         self.call = WatchedCall(channel, channels, ways=Everywhere(NOWHERE, {CALLER.trunk}))
@@ -240,10 +241,12 @@ class CallInvariants(RuleBasedStateMachine):
     def only_the_lobby_hears_what_is_said_aside(self) -> None:
         customer = LegParty(self.customer)
         if self.desk.state in (CallState.TRANSFERRING, CallState.TALKING):
-            self.aside |= {c.playback_id for c in self.call.commands if isinstance(c, Play)}
+            self.aside |= {c.playback_id for c in self.call.all[self.looked_at :] if isinstance(c, Play)}
             assert all(play.playback_id in self.aside for play in self.sounding()), "nothing of the bot's"
             assert all(edge.sink != customer for edge in self.call.edges if edge.source == BotParty())
-        if self.desk.state is CallState.BOT or (self.desk.state is CallState.TALKING and not self.desk.passing_on):
+        self.looked_at = len(self.call.all)
+        talking = self.desk.state is CallState.TALKING and not self.desk.passing_on and not self.leg_is(LegState.ENDED)
+        if self.desk.state is CallState.BOT or talking:
             assert not [play for play in self.sounding() if play.playback_id in self.aside]
 
     # ── The end ─────────────────────────────────────────────────────────────────────────────────────

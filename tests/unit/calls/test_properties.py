@@ -48,7 +48,7 @@ def talks(switch: dict) -> dict:
     return {key: switch[key] for key in ("continueCall", "maxTalkMs", "onFail", "ringback") if key in switch}
 
 
-AnyTalk.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+AnyTalk.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestAnyTalk = AnyTalk.TestCase
 
 
