@@ -197,6 +197,7 @@ class Endpoint:
         self._pj.libCreate()
         pj.tuneEndpoint()
         self._pj.libInit(self._config())
+        pj.guardMediaStart()
         self._stand_guard()
         self._cancels = pj.LateCancel()
         self._cancels.install()

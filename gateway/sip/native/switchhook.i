@@ -48,6 +48,7 @@
 #include "gatekeeper.hpp"
 #include "invite.hpp"
 #include "late_cancel.hpp"
+#include "media_start.hpp"
 #include "pcm_port.hpp"
 #include "refer_server.hpp"
 %}
@@ -138,6 +139,7 @@
 // Python overrides its callbacks.
 %feature("director") switchhook::ReferServer;
 %include "refer_server.hpp"
+%include "media_start.hpp"
 
 %extend switchhook::PcmHub {
     // drain() -> list of (port_id, kind, value, data), see PcmEventKind. The Python objects are made after every lock is
