@@ -25,6 +25,8 @@ _numbers = itertools.count(1)
 class Caller(Referring):
     """One call over UDP from `address`, with its RTP in `ear`."""
 
+    via, contact_parameters = "UDP", ""
+
     def __init__(
         self,
         gateway: GatewayProcess,
@@ -196,12 +198,12 @@ class Caller(Referring):
         host, port = self._transport.get_extra_info("sockname")
         number = self._invited[0] if method in ("ACK", "CANCEL") else self._cseq
         fields = {
-            "Via": f"SIP/2.0/UDP {host}:{port};branch={branch}",
+            "Via": f"SIP/2.0/{self.via} {host}:{port};branch={branch}",
             "From": f'"Ann Caller" <sip:{self.user}@{host}>;tag={self._tag}',
             "To": self._to,
             "Call-ID": self.call_id,
             "CSeq": f"{number} {method}",
-            "Contact": f"<sip:caller@{host}:{port}>",
+            "Contact": f"<sip:caller@{host}:{port}{self.contact_parameters}>",
             "Max-Forwards": "70",
             **({"Route": ", ".join(self._routes)} if self._routes else {}),
             **({"Content-Type": "application/sdp"} if body else {}),
@@ -212,9 +214,12 @@ class Caller(Referring):
         self._put("\r\n".join(lines))
 
     def _put(self, text: str) -> None:
-        assert self._transport is not None
         self.messages.append(Wire(True, text, time.monotonic()))
-        self._transport.sendto(text.encode(), self.peer)
+        self._transmit(text.encode())
+
+    def _transmit(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._transport.sendto(data, self.peer)
 
     async def _wait(self, wanted: Callable[[Wire], bool], timeout_s: float = 10.0) -> Wire:
         def found() -> list[Wire]:
@@ -247,7 +252,7 @@ class Caller(Referring):
         host, port = self._transport.get_extra_info("sockname")
         names = ("Via", "From", "To", "Call-ID", "CSeq", *self.echoes)
         lines = [f"{name}: {value}" for name in names for value in request.headers(name)]
-        lines += [f"Contact: <sip:caller@{host}:{port}>", *headers]
+        lines += [f"Contact: <sip:caller@{host}:{port}{self.contact_parameters}>", *headers]
         body = self.sdp() if request.sdp("m=") else ""
         lines += ["Content-Type: application/sdp"] if body else []
         self._put("\r\n".join([f"SIP/2.0 {status}", *lines, f"Content-Length: {len(body)}", "", body]))

@@ -126,9 +126,7 @@ def _judge_status(case: Case, told: dict[str, Any]) -> None:
     assert case.row.detail in detail.get("detail", "") and bool(detail) == bool(case.row.detail), detail
     _judge_time(told["ringMs"], case.row.ring_s)
     _judge_time(told["talkMs"], case.row.talk_s)
-    _same(
-        [times["answeredAt"] is not None, times["humanConnectedAt"] is not None], [case.row.answers, case.row.success]
-    )
+    _same((times["answeredAt"] is not None, times["humanConnectedAt"] is not None), case.timed)
 
 
 def _same(found: Any, wanted: Any) -> None:
@@ -149,7 +147,7 @@ def _judge_cdr(case: Case, seen: Seen, told: dict[str, Any]) -> None:
     _same((_words(cdr["cause"]), cdr["endedBy"]), case.end)
     _same([leg["role"] for leg in cdr["legs"]], ["customer", *["agent"] * case.row.legs])
     last = cdr["legs"][-1]
-    _same((_words(last["cause"]), last["sipStatus"]), case.row.leg)
+    _same((_words(last["cause"]), last["sipStatus"]), case.leg)
     assert all(leg["leftAt"] is not None for leg in cdr["legs"]), cdr["legs"]
 
 
@@ -211,7 +209,7 @@ def _judge_dead_air(case: Case, seen: Seen) -> None:
     ear, end = seen.ear, seen.at("end")
     first, over = ear.loud_times()[0], seen.moments["told"]
     answered = max([at for phone in seen.phones if (at := phone.at("> 200")) is not None], default=over)
-    rang = min(answered, over)
+    rang = min(answered, over, end)  # after its BYE nobody listens
     pause = _RINGBACK_PAUSE_S if dict(case.row.switch).get("ringback", "tone") in {"tone", "earlyMedia"} else 0.0
     dead = [ear.dead_air(first, rang), ear.dead_air(rang, end) if rang < end else 0.0]
     assert dead[0] < max(_DEAD_S, pause + 0.2) and dead[1] < _DEAD_S, f"dead for {dead} s as it rang, and then"

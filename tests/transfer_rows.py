@@ -138,6 +138,16 @@ class Case:
         }
 
     @property
+    def timed(self) -> tuple[bool, bool]:
+        """Whether the status says when it was answered, and when they were connected."""
+        return self.row.answers, self.row.success
+
+    @property
+    def leg(self) -> tuple[str, int | None]:
+        """Cause and SIP status of the last leg in the CDR."""
+        return self.row.leg
+
+    @property
     def end(self) -> tuple[str, str]:
         """Cause of the call, and who ended it."""
         if self.hangup:

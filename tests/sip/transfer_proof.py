@@ -29,7 +29,7 @@ class Proof:
         self._gateway, self._one_at_a_time = gateway, asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._operator: Operator = await operator_of(self._gateway, self._gateway.folder)
+        self.operator: Operator = await operator_of(self._gateway, self._gateway.folder)
         self._before = await self._held()
         return self
 
@@ -56,7 +56,7 @@ class Proof:
 
     async def _asks(self, path: str) -> tuple[int, Any]:
         async with self._one_at_a_time:
-            return await self._operator.asks("GET", path)
+            return await self.operator.asks("GET", path)
 
     # ── the journal ─────────────────────────────────────────────────────────────────────────────────
 
