@@ -76,6 +76,7 @@ def test_a_refused_refer_leaves_the_customer_with_the_bot(status: int, reason: s
     desk.happens(ReferAnswered(LEG, status))
     told = desk.status
     assert (told["status"], told["hangup"], told["reason"], told["sipStatus"]) == ("FAIL", False, reason, status)
+    assert told["sipReason"], "its phrase"
     assert desk.control.call.state is CallState.BOT and not desk.did(Hangup) and not desk.did(Play)
 
 
