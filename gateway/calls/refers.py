@@ -13,7 +13,8 @@ from gateway.calls.model import CallId, Leg, LegId
 
 @dataclass(frozen=True, slots=True)
 class SendRefer:
-    """Send REFER on a leg; one ReferAnswered follows, then a ReferNotified for each NOTIFY that says something.
+    """Send REFER on a leg; one ReferAnswered follows, then a ReferNotified for each NOTIFY that says something; of what
+    was sent on that leg before, nothing more is told.
 
     Exactly one of `number`, already written as `trunk` wants it, and `uri`: the Refer-To. `headers` (names byte-exact)
     and `user_to_user` (whole header values, RFC 7433) ride in it as escaped URI headers (RFC 3261 §19.1.1).
@@ -29,8 +30,9 @@ class SendRefer:
 
 @dataclass(frozen=True, slots=True)
 class ReferAnswered:
-    """Fired once for each SendRefer: the final status of the REFER. `by_peer` is false when nobody answered it (408, or
-    503 when it could not be sent); `notifies` is false when its 2xx says `Refer-Sub: false` (RFC 4488 §4)."""
+    """Fired once for each SendRefer that no other one on its leg has followed: the final status of the REFER. `by_peer`
+    is false when nobody answered it (408, or 503 when it could not be sent); `notifies` is false when its 2xx says
+    `Refer-Sub: false` (RFC 4488 §4)."""
 
     leg_id: LegId
     status: int

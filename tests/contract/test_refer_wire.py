@@ -99,6 +99,47 @@ async def test_notifies_name_their_refer_by_its_cseq_or_not_at_all(pjsip: Referr
     await pjsip.event(ReferNotified, 3)
 
 
+async def test_of_a_refer_that_another_one_has_followed_nothing_is_told(pjsip: Referral) -> None:
+    for _ in range(2):
+        pjsip.legs.refer(order())
+    first = await pjsip.phone.is_referred(None)
+    await pjsip.phone.is_referred(count=2)
+    await pjsip.event(ReferAnswered)
+    pjsip.phone.replies(first, "202 Accepted")
+    id_of_first = (first.header("CSeq") or "").split(" ")[0]
+    assert (await pjsip.phone.notifies("486 Busy Here", event=f"refer;id={id_of_first}", last=True)).status == 200
+    assert (await pjsip.phone.notifies("200 OK")).status == 200
+    await pjsip.event(ReferNotified)
+    assert pjsip.told == [ReferAnswered(LEG, 202), ReferNotified(LEG, 200)]
+
+
+async def test_a_notify_without_an_id_is_the_older_ones_until_the_newest_is_answered(pjsip: Referral) -> None:
+    pjsip.legs.refer(order())
+    await pjsip.phone.is_referred()
+    await pjsip.event(ReferAnswered)
+    pjsip.legs.refer(order())
+    second = await pjsip.phone.is_referred(None, count=2)
+    assert (await pjsip.phone.notifies("486 Busy Here")).status == 200
+    pjsip.phone.replies(second, "202 Accepted")
+    await pjsip.event(ReferAnswered, 2)
+    assert (await pjsip.phone.notifies("180 Ringing")).status == 200
+    await pjsip.event(ReferNotified)
+    assert pjsip.told == [ReferAnswered(LEG, 202)] * 2 + [ReferNotified(LEG, 180)]
+
+
+async def test_a_notify_may_overtake_the_answer_to_a_second_refer(pjsip: Referral) -> None:
+    pjsip.legs.refer(order())
+    await pjsip.phone.is_referred()
+    assert (await pjsip.phone.notifies("486 Busy Here", last=True)).status == 200
+    await pjsip.event(ReferNotified)
+    pjsip.legs.refer(order())
+    second = await pjsip.phone.is_referred(None, count=2)
+    assert (await pjsip.phone.notifies("180 Ringing")).status == 200
+    pjsip.phone.replies(second, "202 Accepted")
+    await pjsip.event(ReferAnswered, 2)
+    assert pjsip.told[2:] == [ReferNotified(LEG, 180), ReferAnswered(LEG, 202)]
+
+
 async def test_a_notify_of_no_refer_of_ours(pjsip: Referral) -> None:
     assert (await pjsip.phone.notifies("200 OK")).status == 481
     pjsip.legs.refer(order())

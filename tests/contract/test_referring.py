@@ -327,6 +327,15 @@ async def test_one_refer_after_the_other(world: Referral) -> None:
     assert await world.event(ReferNotified) == ReferNotified(LEG, 200)
 
 
+async def test_one_refer_takes_the_place_of_another(world: Referral) -> None:
+    for count in (1, 2):
+        world.legs.refer(order())
+        await world.far.is_referred(count)
+    await world.legs.stop()
+    await world.far.is_hung_up()
+    assert world.told == [ReferAnswered(LEG, 503, by_peer=False)]
+
+
 # ── We are referred ─────────────────────────────────────────────────────────────────────────────────
 
 

@@ -131,7 +131,7 @@ class FakeLegs:
             self._emit(ReferAnswered(order.leg_id, 503, by_peer=False))
         else:
             leg.referred.append(order)
-            self._unanswered_refers.append(order.leg_id)
+            self._unanswered_refers = [*(leg for leg in self._unanswered_refers if leg != order.leg_id), order.leg_id]
 
     def answer_refer(self, leg_id: LegId, refer_id: int, status: int) -> None:
         leg = self.live.get(leg_id)

@@ -59,6 +59,13 @@ bool without_subscription(const pjsip_msg *msg) {
     return found != nullptr && found->hvalue.slen >= 5 && pj_ansi_strnicmp(found->hvalue.ptr, "false", 5) == 0;
 }
 
+// RFC 6665 §4.1.2.2: whether this NOTIFY is the last one.
+bool ends_subscription(const pjsip_msg *msg) {
+    const pj_str_t name = literal("Subscription-State");
+    const auto *state = static_cast<const pjsip_sub_state_hdr *>(pjsip_msg_find_hdr_by_name(msg, &name, nullptr));
+    return state != nullptr && pj_stricmp2(&state->sub_state, "terminated") == 0;
+}
+
 void add(pjsip_tx_data *tdata, const char *name, const std::string &value) {
     const pj_str_t hname = literal(name), hvalue = literal(value.c_str());
     pjsip_msg_add_hdr(tdata->msg, reinterpret_cast<pjsip_hdr *>(pjsip_generic_string_hdr_create(tdata->pool, &hname, &hvalue)));
@@ -157,7 +164,7 @@ struct Flight {
     Done done;
 };
 
-// A REFER of ours.
+// A REFER of ours. A newer one in its dialog is what its key means from then on: of the older one nothing more is told.
 struct Sent {
     std::string key;
     DialogName dialog;
@@ -165,6 +172,8 @@ struct Sent {
     int last_notify;
     bool answered;
     double forget_at;
+    bool over;    // the NOTIFY that ends its subscription has come
+    bool newest;
 };
 
 // A REFER that came: `transaction` and `response` until it is answered.
@@ -289,7 +298,10 @@ struct ReferServer::State {
         if (sent.size() >= MOST_SENT)
             sent.erase(std::min_element(sent.begin(), sent.end(), [](const auto &a, const auto &b) { return a.second.forget_at < b.second.forget_at; }));
         const int id = ++last_id;
-        sent.emplace(id, Sent{key, DialogName(dialog), 0, -1, false, steady_seconds() + REMEMBERED_FOR_S});
+        const DialogName name(dialog);
+        for (auto &[_, older] : sent)
+            older.newest = older.newest && !(older.dialog == name);
+        sent.emplace(id, Sent{key, name, 0, -1, false, steady_seconds() + REMEMBERED_FOR_S, false, true});
         sweep_soon();
         send(
             dialog, tdata,
@@ -299,31 +311,49 @@ struct ReferServer::State {
             },
             [this, id, key](const Outcome &outcome) {
                 const bool accepted = outcome.status >= 200 && outcome.status < 300;
-                if (outcome.response != nullptr && !accepted)
-                    sent.erase(id);
-                else if (const auto found = sent.find(id); found != sent.end())
+                const auto found = sent.find(id);
+                const bool newest = found == sent.end() || found->second.newest;
+                if (found != sent.end())
                     found->second.answered = true;
+                if (found != sent.end() && outcome.response != nullptr && !accepted)
+                    sent.erase(found);
+                if (!newest)
+                    return;
                 server.onReferAnswered(key, outcome.status, outcome.response != nullptr,
                                        !(accepted && outcome.response != nullptr && without_subscription(outcome.response)));
             });
     }
 
     void receive_notify(pjsip_rx_data *rdata, const pjsip_event_hdr *event) {
-        const DialogName name(rdata);
-        const std::string id = text_of(event->id_param);
-        const auto found = std::find_if(sent.rbegin(), sent.rend(), [&](const auto &entry) { // the newest
-            return entry.second.dialog == name && (id.empty() || id == std::to_string(entry.second.cseq));
-        });
-        if (found == sent.rend())
+        Sent *refer = referred(DialogName(rdata), text_of(event->id_param));
+        if (refer == nullptr)
             return respond(rdata, PJSIP_SC_CALL_TSX_DOES_NOT_EXIST);
         respond(rdata, PJSIP_SC_OK);
-        Sent &refer = found->second;
         const int cseq = rdata->msg_info.cseq->cseq, status = sipfrag_status(rdata->msg_info.msg->body);
-        if (cseq <= refer.last_notify)
+        if (cseq <= refer->last_notify)
             return;
-        refer.last_notify = cseq;
-        if (status != 0)
-            server.onNotify(std::string(refer.key), status);
+        refer->last_notify = cseq;
+        refer->over = refer->over || ends_subscription(rdata->msg_info.msg);
+        if (status != 0 && refer->newest)
+            server.onNotify(std::string(refer->key), status);
+    }
+
+    // Whose a NOTIFY is. RFC 3515 §2.4.6: without an id it is the first one's, but many peers know no ids: then it is the
+    // newest one's, unless that one has no answer yet and an older one is still waited for.
+    Sent *referred(const DialogName &name, const std::string &id) {
+        Sent *newest = nullptr;
+        for (auto it = sent.rbegin(); it != sent.rend(); ++it) {
+            Sent &refer = it->second;
+            if (!(refer.dialog == name))
+                continue;
+            if (!id.empty() && id == std::to_string(refer.cseq))
+                return &refer;
+            if (id.empty() && newest == nullptr)
+                newest = &refer;
+            else if (id.empty() && !newest->answered && refer.answered && !refer.over)
+                return &refer;
+        }
+        return newest;
     }
 
     // ── we are referred ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -40,8 +40,8 @@ class ReferServer {
     void notify(int refer_id, int status);
 
     // Send REFER in the dialog of this PJSUA call. `refer_to` and `referred_by` are header values, an empty one is left
-    // out. onReferAnswered(key) follows once, perhaps before this returns. Throws std::invalid_argument for what is no
-    // header value.
+    // out. onReferAnswered(key) follows once, perhaps before this returns; not if there is a newer REFER in the dialog by
+    // then. Throws std::invalid_argument for what is no header value.
     void refer(int call_id, const std::string &key, const std::string &refer_to, const std::string &referred_by);
 
     // Its final status. Nobody answered it: 408; it could not be sent: 503; there is no such call: 481; `by_peer` is false
@@ -49,7 +49,7 @@ class ReferServer {
     virtual void onReferAnswered(const std::string &key, int status, bool by_peer, bool notifies);
 
     // A NOTIFY of it came with this status line, perhaps after the end of the call. One without a readable status line, or
-    // older than the last one, is only answered.
+    // older than the last one, is only answered; so is one of a REFER that is not the newest of its dialog.
     virtual void onNotify(const std::string &key, int status);
 
     // How much is remembered: REFERs of ours, REFERs that came, requests that are on their way.
