@@ -62,7 +62,7 @@ def _judge_wire(case: ReferCase, customer: Caller) -> None:
     refers = customer.referrals
     found = [(refer.headers("Refer-To"), refer.headers("Referred-By")) for refer in refers]
     host = customer.messages[0].start.split(" ")[1].rpartition("@")[2]  # where it called us
-    by = f"<sip:{case.called}@{host}{customer.contact_parameters}>"
+    by = f"<sip:{case.called}@{host}>"
     assert found == [([f"<{to}?{RIDES}>"], [by]) for to in case.row.refers_to], found
     if case.address == KNOWN:
         proof = refers[-1].header("Authorization") or refers[-1].header("Proxy-Authorization") or ""

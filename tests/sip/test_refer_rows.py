@@ -128,8 +128,8 @@ ROWS = (
     ),
     transferred(
         "to a URI with parameters", answers(), _WAITS, says_last("200 OK"),
-        switch=(("sipUri", "ann@127.0.9.9:5070;user=ip"),), number="ann@127.0.9.9:5070;user=ip",
-        refers_to=("sip:ann@127.0.9.9:5070;user=ip",),
+        switch=(("sipUri", "ann@127.0.9.9:5070;transport=tcp"),), number="ann@127.0.9.9:5070;transport=tcp",
+        refers_to=("sip:ann@127.0.9.9:5070;transport=tcp",),
     ),
     transferred(
         "fields that it cannot honour", answers(), _WAITS, says_last("200 OK"),
