@@ -81,6 +81,8 @@ SESSION_EXPIRED = Cause(Result.CARRIER, Reason.SESSION_EXPIRED)
 BOT_FAILED = Cause(Result.BOT, Reason.BOT_FAILED)
 BOT_DECLINED = Cause(Result.BOT, Reason.DECLINED)
 TRANSFERRED = Cause(Result.COMPLETED, Reason.TRANSFERRED)
+LOST = frozenset({Reason.MEDIA_TIMEOUT, Reason.SESSION_EXPIRED, Reason.NO_RESPONSE})
+"""Why a leg ends that nobody hung up (transfer.md, "How long a transfer lasts")."""
 BOT_REDIRECTED = Cause(Result.BOT, Reason.TRANSFERRED)
 DRAINED = Cause(Result.GATEWAY, Reason.DRAINED)
 PROTOCOL_ERROR = Cause(Result.GATEWAY, Reason.PROTOCOL_ERROR)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.calls.causes import NORMAL, Cause, EndedBy
+from gateway.calls.causes import LOST, NORMAL, Cause, EndedBy
 from gateway.calls.commands import Command, EndCall, Hangup, Reject, StopTimer, Timer
 from gateway.calls.events import Event, HangupRequested, LegEnded, LegOffered, TimerFired
 from gateway.calls.handing import Handing
@@ -85,7 +85,7 @@ class Ending(Hopping):
         commands: list[Command] = []
         if leg is self.call.customer:
             self._gone = (event, now)
-            commands += self._customer_left(by_gateway=not event.by_peer)
+            commands += self._customer_left(by_gateway=not event.by_peer, lost=event.cause.reason in LOST)
         elif self._gone is not None and not any(one.state is LegState.CONNECTED for one in self.call.others):
             commands.append(StopTimer(Timer.NOTICE))  # whoever heard it has hung up
         else:
@@ -93,10 +93,10 @@ class Ending(Hopping):
             commands += self._one_left(leg, event)
         return commands
 
-    def _customer_left(self, *, by_gateway: bool) -> list[Command]:
+    def _customer_left(self, *, by_gateway: bool, lost: bool) -> list[Command]:
         commands = self._drop_hop(self._now, customer_left=True, by_gateway=by_gateway)
         if self.transfer is not None:
-            commands += self.transfer.customer_left(self._now, by_gateway=by_gateway)
+            commands += self.transfer.customer_left(self._now, by_gateway=by_gateway, lost=lost)
             commands += self._after_transfer()
         commands += self._release_replacements()
         if self.transfer is not None:  # the peer took a REFER: it may say what became of it

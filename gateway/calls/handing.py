@@ -114,8 +114,8 @@ class Handing:
         """RING, ACCEPT or MAX_TALK ran out."""
         raise NotImplementedError
 
-    def customer_left(self, now: float, *, by_gateway: bool) -> list[Command]:
-        """The customer is gone: nothing is left ringing."""
+    def customer_left(self, now: float, *, by_gateway: bool, lost: bool = False) -> list[Command]:
+        """The customer is gone: nothing is left ringing. `lost`: without a BYE."""
         raise NotImplementedError
 
     # ── Of the method ───────────────────────────────────────────────────────────────────────────────

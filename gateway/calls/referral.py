@@ -27,7 +27,9 @@ class Referral(Handing):
     _assuming: bool = False
     """The peer took the REFER, and is gone or will say nothing more."""
     _gone: bool = False
-    """The peer has sent BYE."""
+    """The peer has sent BYE, or is lost."""
+    _lost: bool = False
+    """No BYE came: nobody said that it worked."""
     _rang: bool = False
 
     # ── What happens ────────────────────────────────────────────────────────────────────────────────
@@ -65,18 +67,21 @@ class Referral(Handing):
         """RING ran out."""
         if timer is not Timer.RING or self.outcome is not None:
             return []
+        if self._lost:
+            return self._give_up(TransferReason.CALLER_ABANDONED, now)
         if self._assuming:
             return self._transferred(now, assumed=True)
         reason = TransferReason.NO_ANSWER if self.state is TransferState.ACCEPTED else TransferReason.UNREACHABLE
         self.attempts.append(Attempt(self._number, None, reason))
         return self._give_up(reason, now)
 
-    def customer_left(self, now: float, *, by_gateway: bool) -> list[Command]:
-        """The peer's BYE after its 2xx is how many carriers say that it worked: a last word may still come."""
+    def customer_left(self, now: float, *, by_gateway: bool, lost: bool = False) -> list[Command]:
+        """The peer's BYE after its 2xx is how many carriers say that it worked: a last word may still come. It may come
+        of a peer that is lost, too; else that is no success."""
         if self.outcome is not None:
             return []
         if self.state is TransferState.ACCEPTED and not by_gateway:
-            self._gone = True
+            self._gone, self._lost = True, lost and self._notifies
             return self._assume_soon() if self._notifies else self._transferred(now, assumed=True)
         self._go(TransferTrigger.ABANDON)
         reason = TransferReason.CANCELLED if by_gateway else TransferReason.CALLER_ABANDONED

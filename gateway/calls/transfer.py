@@ -6,7 +6,7 @@ What becomes of the customer afterwards is control's.
 
 from dataclasses import dataclass
 
-from gateway.calls.causes import Reason
+from gateway.calls.causes import LOST
 from gateway.calls.commands import (
     Command,
     Play,
@@ -123,7 +123,7 @@ class Transfer(Hunt):
         """A leg of ours is gone. (Its state is set by control.)"""
         one = self._tries.pop(event.leg_id, None)
         if event.leg_id == self.bridged:
-            if event.cause.reason in (Reason.MEDIA_TIMEOUT, Reason.SESSION_EXPIRED, Reason.NO_RESPONSE):
+            if event.cause.reason in LOST:
                 return self.left_alone(TransferReason.MEDIA_FAILED, now)
             return self._end(TransferReason.COMPLETED, "agent", now)
         if one is None:
@@ -138,7 +138,7 @@ class Transfer(Hunt):
         self.attempts.append(Attempt(one.way.shown, event.sip_status if event.by_peer else None, reason))
         return self._on_failure(now)
 
-    def customer_left(self, now: float, *, by_gateway: bool) -> list[Command]:
+    def customer_left(self, now: float, *, by_gateway: bool, lost: bool = False) -> list[Command]:
         """The customer is gone: nothing is left ringing; who has answered already is told so."""
         if self.outcome is not None:
             return []

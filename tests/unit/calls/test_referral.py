@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.calls.causes import DRAINED, NORMAL, TRANSFERRED, EndedBy
+from gateway.calls.causes import DRAINED, MEDIA_TIMEOUT, NORMAL, TRANSFERRED, EndedBy
 from gateway.calls.commands import EndCall, Hangup, Play, Timer
 from gateway.calls.events import LegAnswered, LegEnded, LegOffered, TransferCancelled
 from gateway.calls.model import LegId, MusicParty
@@ -133,6 +133,21 @@ def test_a_last_notify_after_the_bye_decides(status: int, success: bool) -> None
     told = desk.status
     assert (told["status"] == "SUCCESS", told["hangup"], told["assumed"]) == (success, True, False)
     assert desk.end and not desk.timers
+
+
+@pytest.mark.parametrize(("status", "success"), [(None, False), (200, True)])
+def test_a_peer_that_is_lost_has_not_said_that_it_worked(status: int | None, success: bool) -> None:
+    desk = accepted()
+    desk.happens(LegEnded(LEG, MEDIA_TIMEOUT, 200, None, by_peer=True))
+    assert desk.timers == {Timer.RING: 5000}
+    if status is None:
+        desk.time_passes(Timer.RING)
+    else:
+        desk.happens(ReferNotified(LEG, status))
+    told = desk.status
+    assert (told["status"] == "SUCCESS", told["hangup"], told["assumed"]) == (success, True, False)
+    assert told["reason"] == ("completed" if success else "caller-abandoned")
+    assert desk.end.ended_by is (EndedBy.TRANSFERRED if success else EndedBy.CUSTOMER) and not desk.timers
 
 
 def test_bye_before_any_answer_is_a_caller_who_gave_up() -> None:
