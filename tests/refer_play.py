@@ -14,6 +14,7 @@ from tests.tcp_caller import TcpCaller
 from tests.transfer_play import CUSTOMER_HZ, Seen, judge, look_up
 from tests.wire import ladder
 
+
 @dataclass(slots=True, kw_only=True)
 class ReferSeen(Seen):
     """What came of a case."""
@@ -67,7 +68,7 @@ def _judge_wire(case: ReferCase, customer: Caller) -> None:
     if case.address == KNOWN:
         proof = refers[-1].header("Authorization") or refers[-1].header("Proxy-Authorization") or ""
         assert is_right(proof, "REFER", USER, REALM, PASSWORD), proof
-    byes = [one for one in customer._each("BYE")]
+    byes = customer._each("BYE")
     assert len(byes) == (0 if case.row.leaves else 1), ladder(customer.messages)
     why = "Q.850;cause=41;" if case.end[1] == "gateway" else "Q.850;cause=16;"
     assert all((bye.header("Reason") or "").startswith(why) for bye in byes), byes[0].text

@@ -38,7 +38,9 @@ def answers(status: str | None = "202 Accepted", *headers: str, count: int = 1) 
     return lambda phone: phone.is_referred(status, *headers, count=count)
 
 
-def notifies(status: str | None, *headers: str, of: int | None = None, last: bool = False, body: str | None = None) -> Step:
+def notifies(
+    status: str | None, *headers: str, of: int | None = None, last: bool = False, body: str | None = None
+) -> Step:
     """NOTIFY, which must be answered 200; `of`: it names the REFER with this number by its CSeq."""
 
     async def step(phone: Caller) -> None:
@@ -171,7 +173,7 @@ class ReferCase(Case):
 
 
 def refer_cases(rows: Iterable[ReferRow]) -> tuple[ReferCase, ...]:
-    """Each row with continueCall off and on, and, where the customer is still there after it, with and without onFail."""
+    """Each row with continueCall off and on; where the customer is still there after it, with and without onFail."""
     both = (False, True)
     chosen = [
         (row, continued, on_fail)

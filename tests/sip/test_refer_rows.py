@@ -1,5 +1,5 @@
-"""Transfers by REFER, one behaviour of the customer's side per row, with continueCall on and off and with an onFail: what
-the bot is told, what event stream, record and metrics say, what the customer hears, and what is on the wire."""
+"""Transfers by REFER, one behaviour of the customer's side per row, with continueCall and onFail or without: what the
+bot is told, what events, record and metrics say, what the customer hears, and what is on the wire."""
 
 import asyncio
 import socket
@@ -57,9 +57,9 @@ def transferred(name: str, *steps: Step, events: tuple[str, ...] = ("accepted",)
     )  # fmt: skip
 
 
-def refused(status: str, reason: str, *, phrase: str | None = None) -> ReferRow:
+def refused(status: str, reason: str) -> ReferRow:
     """A final failure instead of the 202."""
-    return ReferRow(f"{status[:3]} to REFER", (), reason, int(status[:3]), phrase or status[4:], steps=(answers(status),))
+    return ReferRow(f"{status[:3]} to REFER", (), reason, int(status[:3]), status[4:], steps=(answers(status),))
 
 
 def failed(status: str, reason: str) -> ReferRow:
@@ -119,8 +119,8 @@ ROWS = (
         says_last("200 OK"), address=KNOWN, refers_to=(f"sip:+{NUMBER}@{KNOWN}",) * 2,
     ),
     transferred(
-        "407 answered", *challenged("407 Proxy Authentication Required", "Proxy-Authenticate"), answers(count=2), _WAITS,
-        says_last("200 OK"), address=KNOWN, refers_to=(f"sip:+{NUMBER}@{KNOWN}",) * 2,
+        "407 answered", *challenged("407 Proxy Authentication Required", "Proxy-Authenticate"), answers(count=2),
+        _WAITS, says_last("200 OK"), address=KNOWN, refers_to=(f"sip:+{NUMBER}@{KNOWN}",) * 2,
     ),
     transferred(
         "over TCP", answers(), notifies("180 Ringing"), _WAITS, says_last("200 OK"), events=("accepted", "ringing"),
@@ -160,11 +160,12 @@ ROWS = (
         refers_to=(f"sip:+{NUMBER}@{KNOWN}",) * 2,
     ),
     ReferRow(
-        "no answer to REFER", (), "unreachable", None, None, _RINGBACK, steps=(answers(None),), ring_s=6.0, switch=_SOON,
+        "no answer to REFER", (), "unreachable", None, None, _RINGBACK, steps=(answers(None),),
+        ring_s=6.0, switch=_SOON,
     ),
     ReferRow(
-        "nothing after 202", (), "no-answer", None, None, _RINGBACK, steps=(answers(),), events=("accepted",), ring_s=6.0,
-        switch=_SOON,
+        "nothing after 202", (), "no-answer", None, None, _RINGBACK, steps=(answers(),),
+        events=("accepted",), ring_s=6.0, switch=_SOON,
     ),
     ReferRow(
         "BYE and then NOTIFY 486", (), "busy", 486, "Busy Here", leaves=True, events=("accepted",), ring_s=2.2,
@@ -195,7 +196,7 @@ Played = dict[str, ReferSeen | BaseException]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def played(request: pytest.FixtureRequest, running: GatewayProcess) -> Played:
-    """All cases that were asked for, several at a time; what came of each, by its name. Then nothing is left of them."""
+    """All cases that were asked for, several at a time; what came of each, by its name. Nothing is left of them."""
     wanted = [item.callspec.params["case"] for item in request.session.items if item.originalname == test_row.__name__]
     turn = asyncio.Semaphore(_AT_A_TIME)
 
