@@ -81,7 +81,8 @@ class Hopping(Replacing):
         if event.target.replaces is not None:
             self._begin_hop(hop)
             self._claiming = True
-            return [*accepted, ClaimPeer(event.target.replaces, self.call.id)]
+            on_it = event.refer_id if event.turned_round else None
+            return [*accepted, ClaimPeer(event.target.replaces, self.call.id, on_it)]
         switch = self.outbound.referred(self.call, self._trunk_of(leg), event.target)
         if isinstance(switch, NoWay):
             status = 403 if switch.reason is TransferReason.BLOCKED else 404
@@ -214,7 +215,8 @@ class Hopping(Replacing):
         if call.state is not CallState.TALKING or peer is None or peer.state is not LegState.CONNECTED:
             return [refused]
         call.others.remove(peer)
-        handed_over: list[Command] = [HandOver(peer, transfer.number, event.by)]
+        last_word = [NotifyRefer(event.leg_id, event.refer_id, 200)] if event.refer_id is not None else []
+        handed_over: list[Command] = [HandOver(peer, transfer.number, event.by), *last_word]
         handed_over += transfer.passed_on(self._now, "transferred", hangup=True)
         return [*handed_over, *self._settle(), *self._hang_up(TRANSFERRED, EndedBy.TRANSFERRED)]
 

@@ -71,11 +71,12 @@ class ReferTarget:
 @dataclass(frozen=True, slots=True)
 class ReferReceived:
     """Fired when a well-formed REFER came in a dialog of ours; AnswerRefer is due at once. `refer_id` is fresh in this
-    process."""
+    process. `turned_round`: it came on the leg that its Replaces names here (engine/live.py)."""
 
     leg_id: LegId
     refer_id: int
     target: ReferTarget
+    turned_round: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +103,22 @@ class NotifyRefer:
 
 @dataclass(frozen=True, slots=True)
 class ClaimPeer:
-    """Ask the call that has this leg for whoever talks to it: LegTakenOver or ClaimRefused follows."""
+    """Ask the call that has this leg for whoever talks to it: LegTakenOver or ClaimRefused follows. `refer_id`: the
+    REFER that it is for, if that came on this very leg."""
 
     leg_id: LegId
     by: CallId
+    refer_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PeerClaimed:
-    """Fired when another call wants whoever talks to this leg of ours; HandOver or RefuseClaim is due at once."""
+    """Fired when another call wants whoever talks to this leg of ours; HandOver or RefuseClaim is due at once.
+    `refer_id`: the REFER that it is for, if that came on this leg, which ends with the hand-over."""
 
     leg_id: LegId
     by: CallId
+    refer_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

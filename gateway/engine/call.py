@@ -86,8 +86,8 @@ class Roster(Protocol):
     def forward(self, call: "LiveCall", event: LegEvent) -> bool:
         """Give the event to the call that its leg went to, if it did."""
 
-    def claim(self, call: "LiveCall", leg_id: LegId) -> None:
-        """The call wants whoever talks to this leg of another call."""
+    def claim(self, call: "LiveCall", claim: ClaimPeer) -> None:
+        """The call wants whoever talks to a leg of another call."""
 
     def hand_over(self, call: "LiveCall", leg: Leg, target: str, to: CallId) -> None:
         """A leg of the call belongs to another one from now on."""
@@ -255,7 +255,7 @@ class LiveCall:
             case NotifyRefer():
                 legs.notify_refer(command.leg_id, command.refer_id, command.status)
             case ClaimPeer():
-                self._roster.claim(self, command.leg_id)
+                self._roster.claim(self, command)
             case HandOver():
                 self._roster.hand_over(self, command.leg, command.target, command.to)
             case RefuseClaim():

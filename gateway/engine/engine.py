@@ -12,6 +12,7 @@ from gateway.calls.causes import DRAINED, NO_ROUTE, NORMAL, OVER_LIMIT, Cause, E
 from gateway.calls.control import CallControl
 from gateway.calls.events import HangupRequested, LegEnded, LegEvent, LegOffered
 from gateway.calls.model import Call, CallId, ChannelPolicy, Leg, LegId, Role, Spoken
+from gateway.calls.refers import ReferReceived
 from gateway.dialplan.routing import ANNOUNCEMENT, TO_AGENT, Refuse, ToAgent, ToChannel, ToPrompt, inbound
 from gateway.dialplan.schema import TrunkLimits
 from gateway.engine.call import LiveCall, World
@@ -120,6 +121,8 @@ class Engine:
             else:
                 self._offered_instead(event, event.replaces)
             return
+        if isinstance(event, ReferReceived):
+            event = self.live.turned_round(event)
         call = self.live.by_leg.get(event.leg_id)
         if call is not None:
             call.post(event)

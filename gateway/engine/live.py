@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gateway.calls.causes import NORMAL
 from gateway.calls.events import LegEvent
 from gateway.calls.model import CallId, Leg, LegId
-from gateway.calls.refers import ClaimRefused, LegTakenOver, PeerClaimed
+from gateway.calls.refers import ClaimPeer, ClaimRefused, LegTakenOver, PeerClaimed, ReferReceived
 
 if TYPE_CHECKING:
     from gateway.engine.call import LiveCall
@@ -83,14 +83,30 @@ class Live:
 
     # ── Legs that go from one call to another ───────────────────────────────────────────────────────
 
-    def claim(self, call: "LiveCall", leg_id: LegId) -> None:
+    def turned_round(self, refer: ReferReceived) -> ReferReceived:
+        """Of the two calls that an agent's phone has, it may refer in either, with Replaces naming the other (RFC 5589
+        §7). The one that its owner dialled does not last: a REFER there is taken as if it had come on the leg that it
+        names, and named this one. Any other is given back as it is."""
+        named = refer.target.replaces
+        dialled, other = self.by_leg.get(refer.leg_id), self.by_leg.get(named) if named is not None else None
+        if named is None or dialled is None or other is None or dialled is other:
+            return refer
+        theirs = refer.leg_id == dialled.customer_leg and named != other.customer_leg
+        trunk = self._legs_of[dialled.id].get(refer.leg_id)
+        if not theirs or trunk is None or trunk != self._legs_of[other.id].get(named):  # whoever knows a dialog's tags
+            return refer
+        user = dialled.call.caller.to
+        target = replace(refer.target, uri=f"sip:{user}", user=user, own=True, replaces=refer.leg_id)
+        return ReferReceived(named, refer.refer_id, target, turned_round=True)
+
+    def claim(self, call: "LiveCall", claim: ClaimPeer) -> None:
         """A call wants whoever talks to this leg of another one, which is asked; nobody is handed over of a call that
         is gone."""
-        other = self.by_leg.get(leg_id)
+        other = self.by_leg.get(claim.leg_id)
         if other is None or other is call:
             call.post(ClaimRefused())
         else:
-            other.post(PeerClaimed(leg_id, call.id))
+            other.post(PeerClaimed(claim.leg_id, call.id, claim.refer_id))
 
     def hand_over(self, call: "LiveCall", leg: Leg, target: str, to: CallId) -> None:
         """The leg goes on in the other call; if that one is over by now, so is the leg."""

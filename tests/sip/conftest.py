@@ -13,6 +13,8 @@ import pytest_asyncio
 from tests.bot_server import BotServer
 from tests.caller import Caller
 from tests.gateway_process import GatewayProcess
+from tests.operators import Operator, operator_of
+from tests.sip.office import Office
 from tests.tone_server import ToneServer
 
 
@@ -51,6 +53,21 @@ async def bot(request: pytest.FixtureRequest, gateway: GatewayProcess) -> AsyncI
     secret = getattr(request.module, "SECRET", None)
     async with BotServer(secrets=[secret] if secret else [], port=request.module.BOT_PORT) as server:
         yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def operator(running: GatewayProcess) -> Operator:
+    """Who may do everything."""
+    return await operator_of(running, running.folder)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def office(
+    request: pytest.FixtureRequest, gateway: GatewayProcess, bot: BotServer, operator: Operator
+) -> AsyncIterator[Office]:
+    """The people at the PLACE of the module's plan; nobody has called yet."""
+    async with Office(gateway, bot, operator, request.module.PLACE) as there:
+        yield there
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -267,6 +267,18 @@ def test_the_other_call_hands_its_peer_over() -> None:
     assert desk.status["status"] == "SUCCESS" and desk.status["endedBy"] == "transferred"
 
 
+def test_a_refer_on_the_leg_that_goes_first_has_its_last_word_from_there() -> None:
+    desk, second = Desk().bridged(), Desk().bridged()
+    desk.happens(ReferReceived(desk.leg(), 7, to("802", replaces=LEG), turned_round=True))
+    assert not desk.did(ClaimPeer)  # of our own: there is nobody to claim
+    desk.happens(ReferReceived(desk.leg(), 8, to("802", replaces=LegId("leg_second")), turned_round=True))
+    (claim,) = desk.did(ClaimPeer)
+    assert claim.refer_id == 8
+    second.happens(PeerClaimed(LEG, OTHER, 8))
+    told = [c for c in second.commands if isinstance(c, NotifyRefer | Hangup)]
+    assert told == [NotifyRefer(LEG, 8, 200), Hangup(LEG, TRANSFERRED)]
+
+
 @pytest.mark.parametrize("leg", [LegId("leg_2"), LegId("nobody")])
 def test_nobody_else_is_handed_over(leg: LegId) -> None:
     desk = Desk().bridged()

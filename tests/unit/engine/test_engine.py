@@ -12,6 +12,7 @@ from gateway.calls.commands import BotEventName
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.events import TransferRequested
 from gateway.calls.model import Caller, LegId
+from gateway.calls.refers import ReferReceived, ReferTarget
 from gateway.calls.states import CallState
 from gateway.calls.switch import Switch
 from gateway.dialplan.parse import load_text
@@ -367,3 +368,49 @@ async def test_a_disk_that_stalls_delays_nobody_for_long(desk: Desk):
     await desk.settles(0.3)
     assert leg.got_bye
     desk.journal.mend()
+
+
+async def talks_to_ann(desk: Desk) -> tuple[LegId, LegId]:
+    """Somebody dials her number, and she answers; both legs."""
+    before = {*desk.legs.all}
+    caller, _ = await desk.calls("801")
+    (ann,) = {*desk.legs.all} - before - {caller}
+    desk.legs.picks_up(ann)
+    await desk.settles()
+    return caller, ann
+
+
+@pytest.mark.parametrize(
+    ("on", "names", "about"),
+    [
+        ("second", "agent", "agent"),  # as if it had come there, and named the other one
+        ("agent", "second", "agent"),
+        ("second", "customer", "second"),
+        ("second", "nobody", "second"),
+    ],
+)
+async def test_which_call_carries_out_a_refer_that_names_another_one(desk: Desk, on: str, names: str, about: str):
+    customer, agent = await talks_to_ann(desk)
+    second, colleague = await talks_to_ann(desk)
+    legs = {"customer": customer, "agent": agent, "second": second, "nobody": None}
+    refer = ReferReceived(legs[on] or agent, 7, ReferTarget("sip:1@gw", "1", True, legs[names], user_to_user=("ab",)))
+    taken = desk.engine.live.turned_round(refer)
+    assert taken.leg_id == legs[about] and taken.turned_round == ((on, about) == ("second", "agent"))
+    if not taken.turned_round:
+        assert taken is refer
+    else:
+        assert (taken.target.user, taken.target.replaces, taken.target.user_to_user) == ("801", second, ("ab",))
+    for leg in (customer, second):
+        desk.legs.bye(leg)
+    await desk.settles()
+    assert not desk.engine.live.by_leg and colleague in desk.legs.all
+
+
+async def test_a_refer_of_another_trunk_is_not_turned_round(desk: Desk):
+    _, agent = await talks_to_ann(desk)
+    second, _ = await desk.calls("500", "small")
+    refer = ReferReceived(second, 7, ReferTarget("sip:1@gw", "1", True, agent))
+    assert desk.engine.live.turned_round(refer) is refer
+    for leg in [*desk.legs.live]:
+        desk.legs.bye(leg)
+    await desk.settles()
