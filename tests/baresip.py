@@ -29,9 +29,9 @@ ADDRESS: Final = "127.0.0.1"
 """Where it calls from: later versions of it take no address that no interface has, as 127.0.0.2."""
 _MODULES: Final = Path("/usr/lib/baresip/modules")
 _CONFIG: Final = """\
-sip_listen {address}:0
+sip_listen {address}:{port}
 net_interface {address}
-call_max_calls 1
+call_max_calls 2
 audio_source aufile,{folder}/says.wav
 audio_player aubridge,nowhere
 audio_alert aubridge,nowhere
@@ -59,8 +59,9 @@ class Baresip:
     Leaving the block ends it, and a call with it; only then its recording is whole.
     """
 
-    def __init__(self, folder: Path, tone: int = 0, rate: int = 8000) -> None:
-        self._folder, self._tone, self._rate = folder, tone, rate
+    def __init__(self, folder: Path, tone: int = 0, rate: int = 8000, port: int = 0) -> None:
+        """At this port it can be called, and takes a call at once."""
+        self._folder, self._tone, self._rate, self._port = folder, tone, rate, port
         self.events: list[Event] = []
         """What it told so far: events, and answers to orders."""
         self.output = ""
@@ -86,6 +87,14 @@ class Baresip:
     async def resume(self) -> None:
         """A re-INVITE with sendrecv."""
         await self._do("resume")
+
+    async def transfer(self, uri: str) -> None:
+        """REFER in the present call, which it holds."""
+        await self._do("transfer", uri)
+
+    async def takes_line(self, line: int) -> None:
+        """Orders are for this one of its calls from now on."""
+        await self._do("line", str(line))
 
     async def hang_up(self) -> Event:
         """BYE; its CALL_CLOSED."""
@@ -129,13 +138,17 @@ class Baresip:
 
     async def __aenter__(self) -> Self:
         control = free_port(ADDRESS, socket.SOCK_STREAM)
-        config = _CONFIG.format(address=ADDRESS, folder=self._folder, modules=_MODULES, control=control)
+        config = _CONFIG.format(
+            address=ADDRESS, port=self._port, folder=self._folder, modules=_MODULES, control=control
+        )
         (self._folder / "config").write_text(config)
-        (self._folder / "accounts").write_text(f"<sip:ann@{ADDRESS}>;regint=0\n")
+        (self._folder / "accounts").write_text(
+            f"<sip:ann@{ADDRESS}>;regint=0{';answermode=auto' if self._port else ''}\n"
+        )
         (self._folder / "contacts").write_text("")
         self._write_tone(self._folder / "says.wav")
         self._process = await asyncio.create_subprocess_exec(
-            "baresip", "-f", str(self._folder),
+            "baresip", "-s", "-f", str(self._folder),
             cwd=self._folder, env={**os.environ, "HOME": str(self._folder)},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip

@@ -22,13 +22,13 @@ OUTSIDE, PASSING = "127.0.0.6", "127.0.0.7"
 ALLOWED, DENIED = "+16125550111", "+16129005555"
 
 
-def office_plan(places: list[Place], outside_port: int = 5060) -> str:
-    """A dialplan with all of them."""
+def office_plan(places: list[Place], outside_port: int = 5060, ann: str | None = None) -> str:
+    """A dialplan with all of them. `ann`: the SIP URI of another phone of theirs."""
     lines = [
         "trunks:",
         f"  carrier: {{host: {CARRIER}}}",
         f"  passing: {{host: {PASSING}, accept_refer: true}}",
-        f'  office: {{host: {ANN}, allow: ["{ANN}/32", "{BOB}/32"]}}',
+        f'  office: {{host: {ANN}, allow: ["{ANN}/32", "{BOB}/32", 127.0.0.1/32]}}',
         f'  outside: {{host: "{OUTSIDE}:{outside_port}"}}',
         "channels:",
     ]
@@ -38,7 +38,8 @@ def office_plan(places: list[Place], outside_port: int = 5060) -> str:
     lines.append("agents:")
     for at in places:
         for prefix, name, address, port in (("7", "Ann", ANN, at.ann_port), ("8", "Bob", BOB, at.bob_port)):
-            target = f'target: "sip:{prefix}{at.number}@{address}:{port}"'
+            usual = f"sip:{prefix}{at.number}@{address}:{port}"
+            target = f'target: "{ann if ann and name == "Ann" else usual}"'
             lines.append(f"  {name.lower()}{at.number}: {{name: {name}, {target}, trunk: office}}")
     lines.append("routes:")
     for at in places:
@@ -94,10 +95,14 @@ class Office:
 
     # ── what happens ────────────────────────────────────────────────────────────────────────────────
 
-    async def ann_talks(self, **switch: Any) -> None:
-        """A customer calls, the bot switches to Ann, and they talk."""
+    async def is_switched_to_ann(self, **switch: Any) -> None:
+        """A customer calls, and the bot switches to Ann."""
         self.bot.on("start", replies({"type": "switch", "agent": f"ann{self.place.number}", **switch}))
         await self.customer.calls(self.place.number)
+
+    async def ann_talks(self, **switch: Any) -> None:
+        """She answers, and they talk."""
+        await self.is_switched_to_ann(**switch)
         await self.ann.is_called()
         self.ann.rings()
         await self.ann.answers()

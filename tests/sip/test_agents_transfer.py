@@ -128,8 +128,8 @@ async def test_a_busy_colleague(office: Office) -> None:
     assert (told["status"], told["reason"]) == ("SUCCESS", "completed")
 
 
-async def test_a_colleague_who_does_not_answer(office: Office) -> None:
-    """`timeout` is that of a switch, which a REFER has not: so Ann gives up by the API's word, and by her phone's."""
+async def test_a_refer_is_taken_back_by_the_api(office: Office) -> None:
+    """RFC 3515 has no way to do it by the phone."""
     await office.ann_talks()
     await refers_to_bob(office)
     status, _ = await office.operator.asks("DELETE", f"/v1/calls/{await office.call_id()}/transfer")
@@ -137,14 +137,17 @@ async def test_a_colleague_who_does_not_answer(office: Office) -> None:
     await office.bob.is_cancelled(timeout_s=2)
     await office.ann.is_notified(487)
     await office.ann_resumes()
+    assert office.ann.notified == lines(100, 180, 487)
     await office.hear_each_other(office.customer, office.ann)
     await ends(office, office.ann, status="FAIL", reason="cancelled")
 
 
 async def test_the_referrer_leaves_at_once_and_the_colleague_answers(office: Office) -> None:
     await office.ann_talks()
-    await refers_to_bob(office)
+    assert (await office.ann.refers(office.to_bob)).status == 202
     await office.ann.hangs_up()
+    await office.bob.is_called()
+    office.bob.rings()
     await hears_ringback(office)
     await office.bob.answers()
     await office.hear_each_other(office.customer, office.bob)
