@@ -9,9 +9,8 @@ import pytest_asyncio
 from tests.callee import Callee
 from tests.caller import Caller
 from tests.gateway_process import GatewayProcess
-from tests.sip.office import OUTSIDE, Office, office_plan
-from tests.sip.transfer_cells import ANN, BOB, places
-from tests.wire import free_port
+from tests.sip.office import Office, office_plan
+from tests.sip.transfer_cells import BOB, places
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

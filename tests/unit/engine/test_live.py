@@ -9,7 +9,7 @@ from gateway.calls.causes import NORMAL
 from gateway.calls.commands import BotEventName
 from gateway.calls.events import LegEnded, LegOffered
 from gateway.calls.model import CallId, LegId
-from gateway.calls.refers import PeerClaimed, ReferReceived, ReferTarget
+from gateway.calls.refers import ClaimPeer, PeerClaimed, ReferReceived, ReferTarget
 from gateway.calls.states import CallState
 from gateway.engine.call import LiveCall
 from tests.fakes.bot import says
@@ -144,7 +144,8 @@ async def test_nobody_to_claim_is_refused(two: Two, own: bool):
     two.legs.refers(two.phone, ReferTarget("sip:802@gw", "802", True, LegId("nobody")))
     await two.settles()
     assert two.leg(two.phone).notified == {1: [100, 400]} and not two.leg(two.phone).got_bye
-    two.engine.live.claim(two.call_of(two.ann), two.phone if own else LegId("nobody"))
+    asking = two.call_of(two.ann)
+    two.engine.live.claim(asking, ClaimPeer(two.phone if own else LegId("nobody"), asking.id))
     await two.settles()
     assert two.call_of(two.ann).call.state is CallState.TALKING
 
