@@ -42,14 +42,18 @@ class Muddle:
             self._bot.on("transfer", replies({"type": "hangup"}))
             switch = {"continueCall": chance.random() < 0.5, "maxTalkMs": 8000, "timeout": 20}
             await office.ann_talks(**switch)
-            going_on = [asyncio.create_task(one) for one in (self._ann(), self._bob(), self._leaves())]
+            ann = asyncio.create_task(self._ann())
+            going_on = [asyncio.create_task(one) for one in (self._bob(), self._leaves())]
             await office.customer.comes(lambda: _said_bye(office.customer), "the end", 40)
+            await ann  # a call that she has just begun is answered first
             for task in going_on:
                 task.cancel()
             told = await asyncio.gather(*going_on, return_exceptions=True)
             assert [one for one in told if not isinstance(one, asyncio.CancelledError | None)] == []
-            if self._attended and office.anns_call.messages and not _said_bye(office.anns_call):
-                await office.anns_call.hangs_up()
+            if any(message.start.startswith("INVITE ") for message in office.anns_call.messages):
+                if not _said_bye(office.anns_call):
+                    await office.anns_call.hangs_up()
+                await office.anns_call.end()
             await office.told()
             for agent in (office.ann, office.bob):
                 is_released(agent)
@@ -61,7 +65,7 @@ class Muddle:
         """Who has somewhere to go."""
         office, chance = self.office, self._chance
         await self._after(1.5)
-        if chance.random() < 0.5:
+        if chance.random() < 0.5 and not _said_bye(office.ann):
             await office.ann_holds()
         refer_to = office.to_bob if chance.random() < 0.8 else office.gw(ALLOWED)
         if self._attended and not _said_bye(office.ann):
