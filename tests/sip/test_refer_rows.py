@@ -197,7 +197,11 @@ Played = dict[str, ReferSeen | BaseException]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def played(request: pytest.FixtureRequest, running: GatewayProcess) -> Played:
     """All cases that were asked for, several at a time; what came of each, by its name. Nothing is left of them."""
-    wanted = [item.callspec.params["case"] for item in request.session.items if item.originalname == test_row.__name__]
+    wanted = [
+        item.callspec.params["case"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.function is test_row
+    ]
     turn = asyncio.Semaphore(_AT_A_TIME)
 
     async def one(case: ReferCase) -> ReferSeen:

@@ -220,7 +220,11 @@ async def played(
     request: pytest.FixtureRequest, running: GatewayProcess, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Seen | BaseException]:
     """All cases that were asked for, several at a time; what came of each, by its name."""
-    wanted = [item.callspec.params["case"] for item in request.session.items if item.originalname == test_row.__name__]
+    wanted = [
+        item.callspec.params["case"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.function is test_row
+    ]
     operator = await operator_of(running, running.folder)
     folder = tmp_path_factory.mktemp("agents")
     turn = asyncio.Semaphore(_AT_A_TIME)
