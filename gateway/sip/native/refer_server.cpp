@@ -186,7 +186,7 @@ struct Received {
     pjsip_tx_data *response;
     double until; // unanswered: 500 then; answered: the end of the subscription
     bool closed;  // the last NOTIFY is sent or waits
-    bool waits_for_answer;
+    int in_flight; // NOTIFYs that are not answered yet
     std::deque<int> waiting;
 };
 
@@ -396,7 +396,7 @@ struct ReferServer::State {
         const bool first = dialog->mod_data[ReferModule::module.id] == nullptr;
         dialog->mod_data[ReferModule::module.id] = this;
         received.emplace(id, Received{name, rdata->msg_info.cseq->cseq, first, !without_subscription(rdata->msg_info.msg), transaction,
-                                      response, steady_seconds() + ANSWER_WITHIN_S, false, false, {}});
+                                      response, steady_seconds() + ANSWER_WITHIN_S, false, 0, {}});
         sweep_soon();
         pjsip_tsx_recv_msg(transaction, rdata);
         server.onRefer(call_id, id, std::string(rdata->msg_info.msg_buf, static_cast<std::size_t>(rdata->msg_info.len)));
@@ -444,15 +444,15 @@ struct ReferServer::State {
         next_notify(id);
     }
 
-    // One after the other, as UDP may change their order. What waits is sent after our BYE too: the subscription is a usage
-    // of its own (RFC 5057 §3), and the NOTIFY that is on its way keeps the dialog.
+    // One after the other, as UDP may change their order; but the last word, and what waits before it, goes out at once: our
+    // BYE is next, and a phone that forgets its dialog with it would never know that it worked. CSeq tells their order.
     void next_notify(int id) {
         const auto found = received.find(id);
-        if (found == received.end() || found->second.waits_for_answer)
+        if (found == received.end() || (found->second.in_flight > 0 && !found->second.closed))
             return;
         Received &refer = found->second;
         if (refer.waiting.empty()) {
-            if (refer.closed)
+            if (refer.closed && refer.in_flight == 0)
                 received.erase(found);
             return;
         }
@@ -471,15 +471,18 @@ struct ReferServer::State {
         const std::string line = "SIP/2.0 " + std::to_string(status) + " " + text_of(*pjsip_get_status_text(status)) + "\r\n";
         const pj_str_t type = literal("message"), subtype = literal("sipfrag;version=2.0"), body = literal(line.c_str());
         tdata->msg->body = pjsip_msg_body_create(tdata->pool, &type, &subtype, &body);
-        refer.waits_for_answer = true;
+        ++refer.in_flight;
+        const bool more = refer.closed && !refer.waiting.empty();
         send(dialog, tdata, nullptr, [this, id](const Outcome &outcome) { notified(id, outcome); });
+        if (more)
+            next_notify(id);
     }
 
     void notified(int id, const Outcome &outcome) {
         const auto found = received.find(id);
         if (found == received.end())
             return;
-        found->second.waits_for_answer = false;
+        --found->second.in_flight;
         // RFC 6665 §4.2.2: nobody listens any more.
         if (outcome.response == nullptr || outcome.status == 481 || outcome.status == 489)
             received.erase(found);
@@ -553,7 +556,7 @@ struct ReferServer::State {
             ++it; // answer() may erase it
             if (refer.transaction != nullptr && (over || late))
                 answer(id, over ? PJSIP_SC_CALL_TSX_DOES_NOT_EXIST : PJSIP_SC_INTERNAL_SERVER_ERROR);
-            else if ((over || late) && !refer.waits_for_answer)
+            else if ((over || late) && refer.in_flight == 0)
                 received.erase(id);
         }
         if (!sent.empty() || !received.empty())

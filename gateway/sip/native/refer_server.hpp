@@ -35,8 +35,8 @@ class ReferServer {
     // `Refer-Sub: false` (RFC 4488 §4).
     void answer(int refer_id, int status);
 
-    // NOTIFY with the status line of `status`: of 200 or more it is the last (RFC 3515 §2.4.5). They arrive in order: each
-    // waits until the one before it is answered. Nothing when the call or the subscription is over.
+    // NOTIFY with the status line of `status`: of 200 or more it is the last (RFC 3515 §2.4.5), and goes out at once; others
+    // wait until the one before is answered, so that they arrive in order. Nothing when the call or the subscription is over.
     void notify(int refer_id, int status);
 
     // Send REFER in the dialog of this PJSUA call. `refer_to` and `referred_by` are header values, an empty one is left
