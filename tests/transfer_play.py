@@ -87,7 +87,8 @@ async def look_up(played: Iterable[Seen], bot: BotServer, operator: Operator) ->
         seen.told = [dict(request.event["data"]) for request in requests]
         if requests:
             seen.moments["told"] = requests[0].at_s
-        _, events = await operator.asks("GET", f"/v1/calls/{seen.call_id}/events?types=transfer.*")
+        status, events = await operator.asks("GET", f"/v1/calls/{seen.call_id}/events?types=transfer.*")
+        assert status == 200, events
         seen.events = list(events["items"])
         async with asyncio.timeout(5):  # the record is written a moment after the end
             while (cdr := (await operator.asks("GET", f"/v1/calls/{seen.call_id}"))[1].get("cdr")) is None:
