@@ -52,6 +52,7 @@ from gateway.calls.model import (
     PeerHold,
     Room,
 )
+from gateway.calls.orders import Ordered
 from gateway.calls.refers import (
     ClaimRefused,
     LegTakenOver,
@@ -99,7 +100,7 @@ class CallControl(Ending):
         if self._is_late(event):
             return self._turned_away(event)
         commands = self._dispatch(event, now)
-        commands += self._settle()
+        commands += self._settle_all()
         commands += self._end_if_over()
         commands += self._keep_time()
         edges = hearing(self.call)
@@ -155,6 +156,8 @@ class CallControl(Ending):
                 return self._taken_over(event)
             case ClaimRefused():
                 return self._claim_refused()
+            case Ordered():
+                return self._ordered(event.order)
             case HangupRequested():
                 return self._hang_up(event.cause, event.by)
             case _:
@@ -274,6 +277,8 @@ class CallControl(Ending):
                 return [self.turns.say(filler)] if filler else []
             case Timer.RING | Timer.ACCEPT:
                 return self._dialling.timer(timer, self._now) if self._dialling else []
+            case Timer.MAX_TALK if self.call.state is CallState.AGENTS_ONLY:
+                return self._part()
             case Timer.MAX_TALK:
                 return self.transfer.timer(timer, self._now) if self.transfer else []
             case Timer.NOTICE:

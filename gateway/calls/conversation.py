@@ -108,6 +108,7 @@ class Conversation:
         commands = self.give_up()
         if self.told:
             commands.append(self._ask(Tell(BotEventName.HANGUP, data)))
+            self.told = False  # once, though people may talk on
         return commands
 
     def _let_go(self) -> list[Command]:

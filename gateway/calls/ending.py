@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.calls.causes import LOST, NORMAL, Cause, EndedBy
-from gateway.calls.commands import Command, EndCall, Hangup, Reject, StopTimer, Timer
+from gateway.calls.commands import Command, EndCall, Hangup, Note, Reject, StopTimer, Timer
+from gateway.calls.consult import Consulting
 from gateway.calls.events import Event, HangupRequested, LegEnded, LegOffered, TimerFired
 from gateway.calls.handing import Handing
-from gateway.calls.hops import Hopping
 from gateway.calls.model import Leg
 from gateway.calls.refers import (
     AnswerRefer,
@@ -27,11 +27,12 @@ from gateway.calls.states import (
     LegTrigger,
     advance,
 )
+from gateway.calls.transfer import Transfer
 from gateway.calls.view import farewell
 
 
 @dataclass(slots=True)
-class Ending(Hopping):
+class Ending(Consulting):
     """The end is the customer's leg; those of others are waited for."""
 
     def _is_late(self, event: Event) -> bool:
@@ -41,7 +42,7 @@ class Ending(Hopping):
             return False
         if self._ending is not None:
             return True
-        if self._gone is None:
+        if self._gone is None or self.call.state is CallState.AGENTS_ONLY:
             return False
         awaited = (Timer.NOTICE, Timer.RING) if self.transfer is not None else (Timer.NOTICE,)
         if isinstance(event, TimerFired):
@@ -64,10 +65,12 @@ class Ending(Hopping):
                 return []
 
     def _hang_up(self, cause: Cause, by: EndedBy, headers: Mapping[str, str] | None = None) -> list[Command]:
+        if self.call.state is CallState.AGENTS_ONLY:
+            return self._part()
         if self._gone is not None:  # the last NOTIFY after the peer's BYE, which is waited for no longer
             return self.transfer.timer(Timer.RING, self._now) if self.transfer is not None else []
         leg = self.call.customer
-        commands = self._drop_hop(self._now, customer_left=True, by_gateway=True)
+        commands = [*self._end_consult(), *self._drop_hop(self._now, customer_left=True, by_gateway=True)]
         commands += self.transfer.customer_left(self._now, by_gateway=True) if self.transfer else []
         commands += [*self._after_transfer(), *self._release_replacements()]
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.RELEASE)
@@ -94,7 +97,9 @@ class Ending(Hopping):
         return commands
 
     def _customer_left(self, *, by_gateway: bool, lost: bool) -> list[Command]:
-        commands = self._drop_hop(self._now, customer_left=True, by_gateway=by_gateway)
+        if isinstance(self.transfer, Transfer) and self._people_stay():
+            return self._people_go_on(self.transfer, by_gateway=by_gateway)
+        commands = [*self._end_consult(), *self._drop_hop(self._now, customer_left=True, by_gateway=by_gateway)]
         if self.transfer is not None:
             commands += self.transfer.customer_left(self._now, by_gateway=by_gateway, lost=lost)
             commands += self._after_transfer()
@@ -103,8 +108,28 @@ class Ending(Hopping):
             return [*commands, *self._stop_all(Timer.NOTICE, Timer.RING)]
         return [*commands, *self._stop_all(Timer.NOTICE), *self.conversation.give_up()]
 
+    def _people_go_on(self, transfer: Transfer, *, by_gateway: bool) -> list[Command]:
+        """Agent and consultant talk on; for the bot the call is over."""
+        commands: list[Command] = [Note("customer.left", {"by": "gateway" if by_gateway else "customer"})]
+        commands += transfer.customer_left(self._now, by_gateway=by_gateway, stay=True)
+        commands += [*self._after_transfer(), *self._release_replacements()]
+        self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.CUSTOMER_LEFT)
+        commands += self._stop_all(Timer.RING, Timer.ACCEPT, Timer.MAX_TALK)
+        return [*commands, *self.conversation.farewell(farewell(self._last_words()))]
+
+    def _part(self) -> list[Command]:
+        """Those who talk on after the customer are released, and whoever is called."""
+        return self._end_consult()
+
     def _one_left(self, leg: Leg, event: LegEnded) -> list[Command]:
         """Of the people, not the customer."""
+        if self.call.state is CallState.AGENTS_ONLY:
+            consult = self.consult
+            hunted = consult is not None and consult.peer is None and consult.hunt.calls(leg.id)
+            return consult.hunt.leg_ended(event, self._now) if consult and hunted else self._part()
+        of_consult = self._one_of_consult_left(leg, event)
+        if of_consult is not None:
+            return of_consult
         hop = self.hop
         if hop is not None and leg is hop.referrer:
             return self._referrer_left()
@@ -118,19 +143,29 @@ class Ending(Hopping):
             return []
         if any(one.state is not LegState.ENDED for one in self.call.legs.values()):
             return []
-        return self._end(*self._gone)
+        return self._end()
 
-    def _end(self, event: LegEnded, at: float) -> list[Command]:
+    def _end(self) -> list[Command]:
         """The last leg is gone; the call is over since the customer's was."""
-        call = self.call
-        cause, by = self._ending or (event.cause, EndedBy.CUSTOMER if event.by_peer else EndedBy.GATEWAY)
+        call, end = self.call, self._last_words()
         call.state = advance(CALL_TRANSITIONS, call.state, CallTrigger.LEFT)
-        call.ended_at, call.cause, call.ended_by = at, cause, by
-        duration_ms = round((at - call.answered_at) * 1000) if call.answered_at is not None else 0
-        end = EndCall(call.id, cause, by, event.sip_status, event.q850, duration_ms)
+        call.ended_at, call.cause, call.ended_by = self._gone[1] if self._gone else self._now, end.cause, end.ended_by
         return [*self._stop_all(), *self.conversation.farewell(farewell(end)), end]
+
+    def _last_words(self) -> EndCall:
+        """How the customer's part of the call ended."""
+        event, at = self._gone or (None, self._now)
+        by_peer = event is not None and event.by_peer
+        heard = (event.cause if event else NORMAL, EndedBy.CUSTOMER if by_peer else EndedBy.GATEWAY)
+        cause, by = self._ending or heard
+        answered_at = self.call.answered_at
+        duration_ms = round((at - answered_at) * 1000) if answered_at is not None else 0
+        status, q850 = (event.sip_status, event.q850) if event else (200, None)
+        return EndCall(self.call.id, cause, by, status, q850, duration_ms)
 
     @property
     def _dialling(self) -> Handing | None:
         """What calls people now: a hop, or the transfer."""
+        if self.consult is not None and self.consult.peer is None:
+            return self.consult.hunt
         return self.hop.transfer if self.hop is not None and self.hop.transfer is not None else self.transfer

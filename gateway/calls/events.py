@@ -7,6 +7,7 @@ from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.commands import Timer
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.model import Caller, LegId, PeerHold
+from gateway.calls.orders import Ordered
 from gateway.calls.quality import RtpQuality
 from gateway.calls.refers import ClaimEvent, ReferEvent
 from gateway.calls.replies import BotResponse
@@ -178,5 +179,5 @@ LegEvent: TypeAlias = (
     LegOffered | LegRinging | LegAnswered | LegHoldChanged | LegEnded | DtmfReceived | DigitsSent | ReferEvent
 )  # fmt: skip
 VoiceEvent: TypeAlias = PlaybackStarted | PlaybackEnded | SoundFailed
-ApiEvent: TypeAlias = RepliesPushed | TransferRequested | TransferCancelled | HangupRequested
+ApiEvent: TypeAlias = RepliesPushed | TransferRequested | TransferCancelled | HangupRequested | Ordered
 Event: TypeAlias = LegEvent | VoiceEvent | BotReplied | BotFailed | ApiEvent | ClaimEvent | TimerFired

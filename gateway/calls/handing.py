@@ -7,6 +7,7 @@ Control talks to this class only. What a method has no use for does nothing.
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Literal
 
 from gateway.calls.commands import Command, Note, Timer
 from gateway.calls.events import LegEnded, LegRinging
@@ -36,6 +37,8 @@ class Handing:
     one is there."""
     hop_of: str | None = None
     """The transfer that goes on then."""
+    noun: Literal["transfer", "consult"] = "transfer"
+    """What its events are called."""
     attempts: list[Attempt] = field(default_factory=list)
     hops: list[JsonObject] = field(default_factory=list)
     """What those people did with the customer meanwhile (transfer.md, "How long a transfer lasts")."""
@@ -50,12 +53,8 @@ class Handing:
     def begin(self, now: float, wrong: str | None = None) -> list[Command]:
         """Ask the first target, or all of them at once; none if something else about it is `wrong`."""
         self._left = deque(callees(self.switch))
-        asked: JsonObject = {
-            "transferId": self.id,
-            "method": self.switch.method,
-            "targets": [one.value for one in self._left],
-        }
-        started = Note("transfer.started", asked | self._whose())
+        asked: JsonObject = {"method": self.switch.method, "targets": [one.value for one in self._left]}
+        started = Note(f"{self.noun}.started", self._named() | asked)
         try:
             self._uui = encode_all([one if isinstance(one, str) else _uui(one) for one in self.switch.user_to_user])
         except ValueError as error:
@@ -174,8 +173,10 @@ class Handing:
             hop_of=self.hop_of,
         )
 
-    def _whose(self) -> JsonObject:
-        return {"hopOf": self.hop_of} if self.hop_of is not None else {}
+    def _named(self) -> JsonObject:
+        """Which one it is, in its events."""
+        own: JsonObject = {f"{self.noun}Id": self.id}
+        return own | ({"hopOf": self.hop_of} if self.hop_of is not None else {})
 
     def _leg(self, leg_id: LegId) -> Leg | None:
         return next((leg for leg in self.call.others if leg.id == leg_id), None)

@@ -20,7 +20,7 @@ from gateway.calls.model import (
     Room,
     SupervisorMode,
 )
-from gateway.calls.states import CallState, LegState
+from gateway.calls.states import CallState, ConsultState, LegState
 
 
 def hearing(call: Call) -> frozenset[Edge]:
@@ -45,6 +45,9 @@ def _heard_by(call: Call, ear: Leg, live: list[Leg]) -> Iterator[Party]:
         return
     if ear.role is Role.CUSTOMER and call.state is CallState.TRANSFERRING:
         yield from _while_it_rings(call)
+        return
+    if room is Room.CONSULT and call.consult is ConsultState.DIALLING and ear.role is not Role.SUPERVISOR:
+        yield RINGBACK_TONE
         return
     others = [leg for leg in live if leg is not ear and room_of(call, leg) is room]
     for mouth in others:

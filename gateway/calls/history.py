@@ -9,12 +9,19 @@
 | `call.handedOff` | another channel's bot took over; the call's channel is the new one from here on | `channelBefore` `channel` |
 | `call.ended` | the last leg is gone; the last of a call, always | `cause` `endedBy` `sipStatus` `q850` `durationMs` |
 | `leg.joined` | a leg was answered, its media flows; or it came over from another call | `role` `codec` |
-| `leg.held` `leg.unheld` | the peer put us on hold, or took us back | `hold`: `sendonly` or `inactive`; – |
+| `leg.held` `leg.unheld` | the peer put us on hold, or took us back; or we hold the leg (`by`: `gateway`) | `hold`: `sendonly` or `inactive`; – |
 | `leg.left` | a leg's dialog is gone, or went over to another call | `role` `cause` `sipStatus` `q850` `by`: whose BYE, CANCEL or silence, `peer` or `gateway`; `rtp`: quality.py `as_json`, null without media |
 | `dtmf.received` | a key was pressed | `digit`; `•` while it may belong to a `secure` collection |
 | `transfer.started` | the customer is to be handed to people | `transferId` `method` `targets`; `hopOf`: the transfer that lasts meanwhile, if people pass the customer on |
 | `transfer.ringing` `transfer.answered` `transfer.accepted` `transfer.bridged` | how far it is | `transferId` `legId` `target` |
 | `transfer.ended` | how it ended; exactly one for each that started | the status object of transfer.md |
+| `consult.started` | the agent asks somebody, the customer hears music | `consultId` `hopOf` `method` `targets` |
+| `consult.ringing` `consult.answered` | how far it is | `consultId` `hopOf` `legId` `target` |
+| `consult.failed` | nobody was reached: agent and customer are together again | `consultId` `target` `reason` `sipStatus` |
+| `consult.swapped` `consult.merged` | the agent changed rooms; all three are in one | `consultId` `target`; `state` |
+| `consult.forwarded` | the agent left, the consultant is the agent now | `consultId` `target` `legId` |
+| `consult.ended` | the consultant is gone | `consultId` `target` `by` |
+| `customer.left` | the customer is gone, agent and consultant talk on | `by` |
 | `bot.asked` | an event went to the bot | `seq` `event` `again` |
 | `bot.replied` | its answer is here (a `bot.failed` of kind `refused` may follow) | `seq` (null: pushed, nobody asked) `replies`: their types |
 | `bot.failed` | there was none that could be used | `event` `kind` `detail` |
@@ -72,6 +79,7 @@ from gateway.calls.events import (
     TransferRequested,
 )
 from gateway.calls.model import Call, Caller, CallId, Direction, JsonObject, LegId, PeerHold, Role
+from gateway.calls.orders import Ordered
 from gateway.calls.refers import (
     AnswerRefer,
     ClaimPeer,
@@ -109,6 +117,15 @@ class Type(StrEnum):
     TRANSFER_ACCEPTED = "transfer.accepted"
     TRANSFER_BRIDGED = "transfer.bridged"
     TRANSFER_ENDED = "transfer.ended"
+    CONSULT_STARTED = "consult.started"
+    CONSULT_RINGING = "consult.ringing"
+    CONSULT_ANSWERED = "consult.answered"
+    CONSULT_FAILED = "consult.failed"
+    CONSULT_SWAPPED = "consult.swapped"
+    CONSULT_MERGED = "consult.merged"
+    CONSULT_FORWARDED = "consult.forwarded"
+    CONSULT_ENDED = "consult.ended"
+    CUSTOMER_LEFT = "customer.left"
     BOT_ASKED = "bot.asked"
     BOT_REPLIED = "bot.replied"
     BOT_FAILED = "bot.failed"
@@ -118,7 +135,12 @@ class Type(StrEnum):
     SOUND_FAILED = "sound.failed"
 
 
-_TRANSFERS = frozenset(type_.value for type_ in Type if type_.value.startswith("transfer."))
+_AS_NOTED = frozenset(
+    type_.value
+    for type_ in Type
+    if type_.value.startswith(("transfer.", "consult.", "customer.")) or type_ in (Type.LEG_HELD, Type.LEG_UNHELD)
+)
+"""Notes of these names stand in the history as they are."""
 LAST = frozenset({Type.CALL_ENDED.value, Type.CALL_REFUSED.value})
 """Nothing follows these in a call's history, and with them comes its CDR."""
 
@@ -213,7 +235,7 @@ def of_event(event: Event, call: Call, at: float, *, secret: bool) -> list[Happe
             return [_of(Type.SOUND_FAILED, call, at, data)]
         case (
             LegOffered() | LegRinging() | DigitsSent() | BotFailed() | TimerFired() | HangupRequested()
-            | TransferRequested() | TransferCancelled()
+            | TransferRequested() | TransferCancelled() | Ordered()
             | ReferAnswered() | ReferNotified() | ReferReceived() | PeerClaimed() | ClaimRefused()
         ):  # fmt: skip
             return []  # call.started, bot.failed (a Note) and what follows say it
@@ -272,7 +294,7 @@ def _of_note(note: Note, call: Call, at: float) -> list[Happening]:
         case "call.handed_off":
             data: JsonObject = {"channelBefore": fields.get("channel_before"), "channel": fields.get("channel")}
             return [_of(Type.CALL_HANDED_OFF, call, at, data)]
-        case name if name in _TRANSFERS:
+        case name if name in _AS_NOTED:
             leg = fields.get("legId")
             leg_id = LegId(leg) if isinstance(leg, str) else None
             return [_of(Type(name), call, at, {k: v for k, v in fields.items() if k != "legId"}, leg_id)]

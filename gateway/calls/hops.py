@@ -30,6 +30,7 @@ from gateway.calls.states import (
     CALL_TRANSITIONS,
     CallState,
     CallTrigger,
+    ConsultState,
     LegState,
     TransferState,
     advance,
@@ -95,7 +96,8 @@ class Hopping(Replacing):
         if leg is None or leg.state is not LegState.CONNECTED:
             return 481
         late = self._claiming and target.replaces is not None  # the answer names no claim: one at a time
-        if self.hop is not None or late or self.call.state is CallState.TRANSFERRING:
+        busy = self.hop is not None or self.call.consult is not ConsultState.NONE
+        if busy or late or self.call.state is CallState.TRANSFERRING:
             return 491
         if leg is self.call.customer:
             allowed = self.outbound.may_refer(self.call, self._trunk_of(leg)) and target.replaces is None

@@ -16,7 +16,7 @@ from gateway.calls.commands import (
     Timer,
 )
 from gateway.calls.handing import Handing
-from gateway.calls.model import JsonObject, Leg, LegId, Role, Room, Spoken
+from gateway.calls.model import Leg, LegId, Role, Room, Spoken
 from gateway.calls.outbound import Callee, NoWay, TransferReason, Way
 from gateway.calls.outcome import Attempt
 from gateway.calls.states import (
@@ -46,6 +46,9 @@ class Hunt(Handing):
 
     new_leg_id: Callable[[], LegId]
     say: Callable[[Spoken], Play]
+    role: Role = Role.AGENT
+    room: Room = Room.MAIN
+    """What those whom it calls are, and where the one who is bridged goes."""
     replaces: str | None = None
     """Whoever is called takes the place of a dialog of its own (RFC 3891)."""
     _tries: dict[LegId, Try] = field(default_factory=dict)
@@ -79,7 +82,7 @@ class Hunt(Handing):
             if isinstance(way, NoWay):
                 self._no_way(callee, way.reason, way.detail)
                 continue
-            leg = Leg(self.new_leg_id(), Role.AGENT, LegState.DIALLING, Room.LOBBY, trunk=way.trunk)
+            leg = Leg(self.new_leg_id(), self.role, LegState.DIALLING, Room.LOBBY, trunk=way.trunk)
             self.call.others.append(leg)
             self._called.add(leg.id)
             self._tries[leg.id] = Try(callee, way, now + callee.timeout_s)
@@ -169,8 +172,7 @@ class Hunt(Handing):
     def _mine(self) -> list[Leg]:
         return [leg for leg in self.call.others if leg.id in self._called and leg.state is not LegState.ENDED]
 
-    def _note(self, name: str, leg: Leg) -> Note:
+    def _note(self, word: str, leg: Leg) -> Note:
         one = self._tries.get(leg.id)
         target = one.way.shown if one is not None else self._number
-        told: JsonObject = {"transferId": self.id, "legId": leg.id, "target": target}
-        return Note(name, told | self._whose())
+        return Note(f"{self.noun}.{word}", self._named() | {"legId": leg.id, "target": target})

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NewType, TypeAlias
 
 from gateway.calls.causes import Cause, EndedBy
-from gateway.calls.states import CallState, LegState
+from gateway.calls.states import CallState, ConsultState, LegState
 from gateway.calls.switch import Switch
 
 CallId = NewType("CallId", str)
@@ -221,6 +221,7 @@ class Call:
     """The transfer that is under way."""
     passing_on: bool = False
     """Whoever talks to the customer is passing them on to somebody else."""
+    consult: ConsultState = ConsultState.NONE
     closing: bool = False
     """Its bot is told nothing more: it ends as soon as what plays has been heard."""
 
@@ -229,7 +230,7 @@ class Call:
         """The API may hand the customer to people now, or on to others. Not when the call is about to end: nobody would
         take the customer back."""
         if self.state is CallState.TALKING:
-            return not self.passing_on
+            return not self.passing_on and self.consult is ConsultState.NONE
         return self.state is CallState.BOT and not self.passing_on and not self.closing
 
     @property

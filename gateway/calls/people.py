@@ -24,6 +24,8 @@ from gateway.calls.model import (
     LegId,
     LegParty,
     Ringback,
+    Role,
+    Room,
     Spoken,
 )
 from gateway.calls.outcome import Outcome
@@ -96,6 +98,7 @@ class AmongPeople(Desk):
         hop_of: str | None = None,
         is_hop: bool = False,
         replaces: str | None = None,
+        consult: bool = False,
     ) -> Transfer:
         return Transfer(
             new_id,
@@ -107,6 +110,9 @@ class AmongPeople(Desk):
             new_leg_id=self._new_leg_id,
             say=self.turns.aside,
             replaces=replaces,
+            noun="consult" if consult else "transfer",
+            role=Role.CONSULT if consult else Role.AGENT,
+            room=Room.CONSULT if consult else Room.MAIN,
         )
 
     def _new_leg_id(self) -> LegId:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gateway.calls.commands import Command, Note, StartTimer, StopTimer, Timer
 from gateway.calls.handing import Handing
+from gateway.calls.model import JsonObject
 from gateway.calls.outbound import NoWay, TransferReason
 from gateway.calls.outcome import Attempt, reason_of_status
 from gateway.calls.refers import SendRefer
@@ -56,7 +57,7 @@ class Referral(Handing):
             if status == 100 or self._rang:
                 return accepted
             self._rang = True
-            return [*accepted, self._note("transfer.ringing")]
+            return [*accepted, self._note("ringing")]
         if status < 300:
             return [*accepted, *self._transferred(now)]
         reason = reason_of_status(status)
@@ -114,7 +115,7 @@ class Referral(Handing):
 
     def _accepted(self) -> list[Command]:
         self._go(TransferTrigger.ACCEPT)
-        return [self._note("transfer.accepted")]
+        return [self._note("accepted")]
 
     def _assume_soon(self) -> list[Command]:
         self._assuming = True
@@ -129,5 +130,6 @@ class Referral(Handing):
     def _go(self, trigger: TransferTrigger) -> None:
         self.state = advance(REFER_TRANSITIONS, self.state, trigger)
 
-    def _note(self, name: str) -> Note:
-        return Note(name, {"transferId": self.id, "legId": self.call.customer.id, "target": self._number})
+    def _note(self, word: str) -> Note:
+        told: JsonObject = {"legId": self.call.customer.id, "target": self._number}
+        return Note(f"{self.noun}.{word}", self._named() | told)

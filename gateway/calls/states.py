@@ -22,6 +22,8 @@ class CallState(StrEnum):
     """INVITEs to people are out, or one has answered and is briefed; the customer hears ringback; the bot is parked."""
     TALKING = "talking"
     """The customer and people hear each other; the bot is parked."""
+    AGENTS_ONLY = "agents-only"
+    """The customer has left, people of a consult still talk; the bot was told that the call is over."""
     ENDED = "ended"
     """No leg is left: BYE or a final failure went one way or the other. Nothing but the `hangup` event follows."""
 
@@ -53,6 +55,7 @@ class CallTrigger(StrEnum):
     BRIDGED = "a person is bridged"
     RETURNED = "back to the bot"
     PASSED_ON = "the person left, the next one is called"
+    CUSTOMER_LEFT = "customer left, people go on"
     LEFT = "last leg ended"
 
 
@@ -79,6 +82,8 @@ CALL_TRANSITIONS: Mapping[tuple[CallState, CallTrigger], CallState] = {
     (CallState.TALKING, CallTrigger.RETURNED): CallState.BOT,
     (CallState.TALKING, CallTrigger.PASSED_ON): CallState.TRANSFERRING,
     (CallState.TALKING, CallTrigger.LEFT): CallState.ENDED,
+    (CallState.TALKING, CallTrigger.CUSTOMER_LEFT): CallState.AGENTS_ONLY,
+    (CallState.AGENTS_ONLY, CallTrigger.LEFT): CallState.ENDED,
 }
 
 LEG_TRANSITIONS: Mapping[tuple[LegState, LegTrigger], LegState] = {
@@ -151,6 +156,42 @@ class TransferTrigger(StrEnum):
     TRANSFERRED = "final NOTIFY 2xx, or BYE"
 
 
+class ConsultState(StrEnum):
+    """Where a consult is (control-api.md, "The agent's flow"); in brackets who is in which room."""
+
+    NONE = "none"
+    """[main: customer, agent] Nobody is asked."""
+    DIALLING = "dialling"
+    """[main: customer · consult: agent] INVITE sent to the consultant; the agent hears ringback."""
+    CONSULTING = "consulting"
+    """[main: customer · consult: agent, consultant]"""
+    SWAPPED = "swapped"
+    """[main: customer, agent · consult: consultant]"""
+    MERGED = "merged"
+    """[main: all three]"""
+
+
+class ConsultTrigger(StrEnum):
+    """What moves a consult."""
+
+    DIAL = "INVITE sent to the consultant"
+    ANSWERED = "200 received from the consultant"
+    SWAP = "swap"
+    MERGE = "merge"
+    OVER = "forwarded, ended, or somebody left"
+
+
+CONSULT_TRANSITIONS: Mapping[tuple[ConsultState, ConsultTrigger], ConsultState] = {
+    (ConsultState.NONE, ConsultTrigger.DIAL): ConsultState.DIALLING,
+    (ConsultState.DIALLING, ConsultTrigger.ANSWERED): ConsultState.CONSULTING,
+    (ConsultState.CONSULTING, ConsultTrigger.SWAP): ConsultState.SWAPPED,
+    (ConsultState.SWAPPED, ConsultTrigger.SWAP): ConsultState.CONSULTING,
+    (ConsultState.CONSULTING, ConsultTrigger.MERGE): ConsultState.MERGED,
+    (ConsultState.SWAPPED, ConsultTrigger.MERGE): ConsultState.MERGED,
+    **{(state, ConsultTrigger.OVER): ConsultState.NONE for state in ConsultState if state is not ConsultState.NONE},
+}
+
+
 S = TypeVar("S", bound=StrEnum)
 T = TypeVar("T", bound=StrEnum)
 
@@ -205,6 +246,11 @@ def diagram() -> str:
             "Refer",
             TransferState.REQUESTED.value,
             [(a.value, t.value, b.value) for (a, t), b in REFER_TRANSITIONS.items()],
+        ),
+        (
+            "Consult",
+            ConsultState.NONE.value,
+            [(a.value, t.value, b.value) for (a, t), b in CONSULT_TRANSITIONS.items()],
         ),
     ):
         lines += [f"    state {name} {{", f"        [*] --> {name.lower()}_{start}"]

@@ -52,7 +52,7 @@ class Transfer(Hunt):
         if self.state is not TransferState.DIALLING:
             return []
         self._go(TransferTrigger.PROVISIONAL)
-        return [self._note("transfer.ringing", leg)]
+        return [self._note("ringing", leg)]
 
     def answered(self, leg_id: LegId, now: float) -> list[Command]:
         """A 200 came, and its ACK went."""
@@ -62,7 +62,7 @@ class Transfer(Hunt):
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.ANSWERED)
         first = not self._answered
         self._answered[leg_id] = None
-        commands: list[Command] = [self._note("transfer.answered", leg)]
+        commands: list[Command] = [self._note("answered", leg)]
         if first:
             self._answered_at = now
             self._go(TransferTrigger.ANSWERED)
@@ -103,7 +103,7 @@ class Transfer(Hunt):
         if digit != accept.digit:
             return self._drop(leg_id, TransferReason.NOT_ACCEPTED, now)
         leg = self._leg(leg_id)
-        return [*([self._note("transfer.accepted", leg)] if leg else []), *self._bridge(leg_id, now)]
+        return [*([self._note("accepted", leg)] if leg else []), *self._bridge(leg_id, now)]
 
     def timer(self, timer: Timer, now: float) -> list[Command]:
         """RING, ACCEPT or MAX_TALK ran out."""
@@ -138,12 +138,17 @@ class Transfer(Hunt):
         self.attempts.append(Attempt(one.way.shown, event.sip_status if event.by_peer else None, reason))
         return self._on_failure(now)
 
-    def customer_left(self, now: float, *, by_gateway: bool, lost: bool = False) -> list[Command]:
-        """The customer is gone: nothing is left ringing; who has answered already is told so."""
+    def customer_left(
+        self, now: float, *, by_gateway: bool, lost: bool = False, stay: bool = False
+    ) -> list[Command]:
+        """The customer is gone: nothing is left ringing; who has answered already is told so. `stay`: those who talked
+        go on among themselves, for as long as they might have talked."""
         if self.outcome is not None:
             return []
         if self.bridged is not None:
             commands = self._end(TransferReason.COMPLETED, "gateway" if by_gateway else "customer", now, hangup=True)
+            if stay:
+                return [command for command in commands if command != StopTimer(Timer.MAX_TALK)]
             return commands + self._hang_up(self._mine())
         reason = TransferReason.CANCELLED if by_gateway else TransferReason.CALLER_ABANDONED
         self._go(TransferTrigger.ABANDON)
@@ -210,8 +215,8 @@ class Transfer(Hunt):
         self._go(TransferTrigger.BRIDGE)
         self.bridged, self._bridged_at = leg_id, now
         self._number = self._tries[leg_id].way.shown
-        leg.room = Room.MAIN
-        commands: list[Command] = [self._note("transfer.bridged", leg), *self._release_others(leg_id)]
+        leg.room = self.room
+        commands: list[Command] = [self._note("bridged", leg), *self._release_others(leg_id)]
         self._asked.clear()
         commands += [*self._hush(), StopTimer(Timer.RING), StopTimer(Timer.ACCEPT)]
         if self.is_hop:  # the transfer that it is a hop of has its own

@@ -47,6 +47,7 @@ from gateway.calls.events import (
     TransferRequested,
 )
 from gateway.calls.model import JsonObject
+from gateway.calls.orders import Ordered
 from gateway.calls.refers import (
     AnswerRefer,
     ClaimPeer,
@@ -107,6 +108,8 @@ def log_event(log: Logger, event: Event) -> None:
             log.info("refer.notified", leg_id=event.leg_id, status=event.status)
         case ReferReceived():
             log.info("refer.received", leg_id=event.leg_id, to=event.target.user, own=event.target.own)
+        case Ordered():
+            log.info("order.taken", order=type(event.order).__name__.lower())
         case LegTakenOver():
             log.info("leg.taken_over", leg_id=event.leg.id)
         case PeerClaimed() | ClaimRefused():

@@ -60,6 +60,7 @@ from gateway.calls.events import (
     TransferRequested,
 )
 from gateway.calls.model import Call, CallId, JsonObject
+from gateway.calls.orders import Ordered
 from gateway.calls.quality import RtpQuality
 from gateway.calls.refers import (
     AnswerRefer,
@@ -243,6 +244,8 @@ class Metrics:
             case BotFailed() | LegRinging() | LegAnswered() | LegHoldChanged():
                 pass
             case DigitsSent() | HangupRequested() | RepliesPushed() | TransferRequested() | TransferCancelled():
+                pass
+            case Ordered():
                 pass
             case ReferAnswered() | ReferNotified() | ReferReceived() | PeerClaimed() | LegTakenOver() | ClaimRefused():
                 pass
