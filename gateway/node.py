@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from gateway.api.control import NotNow, Reloaded, TrunkStatus
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.errors import BotError, BotErrorKind
-from gateway.calls.events import HangupRequested, RepliesPushed, TransferCancelled, TransferRequested
+from gateway.calls.events import Event, HangupRequested, RepliesPushed, TransferCancelled, TransferRequested
 from gateway.calls.fitting import misfit, parked_out, too_much_data
 from gateway.calls.model import Call, CallId
+from gateway.calls.orders import Order, Ordered
 from gateway.calls.replies import BotResponse
 from gateway.calls.states import CallState
 from gateway.calls.switch import Switch
@@ -44,11 +45,11 @@ class Node:
         live = self._engine.live.calls.get(CallId(call_id))
         return live.call if live else None
 
-    def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
+    async def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
         """End the call; nothing if it is over."""
         live = self._engine.live.calls.get(CallId(call_id))
         if live is not None:
-            live.post(HangupRequested(cause, by))
+            await live.take(HangupRequested(cause, by))
 
     async def push_replies(self, call_id: str, response: BotResponse) -> None:
         """Carry out replies that nobody asked for, after what is under way. Raises BotError or NotNow."""
@@ -60,7 +61,7 @@ class Node:
             raise BotError(BotErrorKind.REFUSED, problem)
         live.post(RepliesPushed(response))
 
-    def transfer(self, call_id: str, switch: Switch) -> None:
+    async def transfer(self, call_id: str, switch: Switch) -> None:
         """Hand the customer to people, or on to others. Raises BotError or NotNow."""
         live = self._engine.live.calls.get(CallId(call_id))
         if live is None or live.ending or not live.call.transferable:
@@ -70,14 +71,21 @@ class Node:
         over = too_much_data(live.call, switch)
         if over is not None:
             raise BotError(BotErrorKind.REFUSED, over)
-        live.post(TransferRequested(switch))
+        await self._have(call_id, TransferRequested(switch))
 
-    def cancel_transfer(self, call_id: str) -> None:
+    async def cancel_transfer(self, call_id: str) -> None:
         """Take a transfer back that is not bridged, or a hop. Raises NotNow."""
+        await self._have(call_id, TransferCancelled())
+
+    async def order(self, call_id: str, order: Order) -> None:
+        """What an agent does in a call. Raises NotNow."""
+        await self._have(call_id, Ordered(order))
+
+    async def _have(self, call_id: str, event: Event) -> None:
+        """Ask this of the call, which answers in its turn: another command may have come before. Raises NotNow."""
         live = self._engine.live.calls.get(CallId(call_id))
-        if live is None or live.ending or not (live.call.state is CallState.TRANSFERRING or live.call.passing_on):
+        if live is None or not await live.take(event):
             raise NotNow
-        live.post(TransferCancelled())
 
     def trunks(self) -> Sequence[TrunkStatus]:
         """The trunks of the running plan."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.model import Call
+from gateway.calls.orders import Order
 from gateway.calls.replies import BotResponse
 from gateway.calls.switch import Switch
 from gateway.dialplan.routing import Decision
@@ -51,8 +52,8 @@ class Control(Protocol):
     def call(self, call_id: str) -> Call | None:
         """One of them."""
 
-    def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
-        """End the call; nothing if it is over. Returns before it is."""
+    async def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
+        """End the call; nothing if it is over. Returns when its legs are being ended, before they are."""
 
     async def push_replies(self, call_id: str, response: BotResponse) -> None:
         """Carry out replies that nobody asked for, after what is under way.
@@ -61,12 +62,16 @@ class Control(Protocol):
         takes none at all (it is ending, or over).
         """
 
-    def transfer(self, call_id: str, switch: Switch) -> None:
-        """Hand the customer to people, or from people on to others; returns before anybody is called. Raises NotNow
+    async def transfer(self, call_id: str, switch: Switch) -> None:
+        """Hand the customer to people, or from people on to others; returns when the first is dialled. Raises NotNow
         when the customer is being handed on already or about to go, BotError for a switch that does not fit."""
 
-    def cancel_transfer(self, call_id: str) -> None:
+    async def cancel_transfer(self, call_id: str) -> None:
         """Take a transfer back; nothing is left ringing. Raises NotNow when there is none, or it is bridged."""
+
+    async def order(self, call_id: str, order: Order) -> None:
+        """What an agent does in a call: `calls/orders.py`; returns when it is under way, and the call shows it. Raises
+        NotNow when the call does not take it, as `calls/allowed.py` has it, or another command came before."""
 
     def trunks(self) -> Sequence[TrunkStatus]:
         """The trunks of the running plan, in its order."""

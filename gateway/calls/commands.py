@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from gateway.calls.allowed import CommandWord
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.model import CallId, Edge, JsonObject, LegId, VoiceSettings
 from gateway.calls.refers import ReferCommand
@@ -235,6 +236,13 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnDown:
+    """The API asked for this, and the call does not take it now: nothing has changed. Whoever asked is told."""
+
+    what: CommandWord
+
+
+@dataclass(frozen=True, slots=True)
 class EndCall:
     """The call is over: release its ports and forget it once the last message to the bot is out. The last command."""
 
@@ -250,5 +258,5 @@ Command: TypeAlias = (
     Ring | Answer | Reject | Redirect | Dial | Hangup | SendDigits | ReferCommand
     | SetHearing | Play | StopPlayback
     | AskBot | AbandonBot
-    | StartTimer | StopTimer | Note | EndCall
+    | StartTimer | StopTimer | Note | TurnDown | EndCall
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Final, assert_never
 
 from gateway.calls.allowed import CommandWord, allowed
 from gateway.calls.causes import NORMAL
-from gateway.calls.commands import Command, Note
+from gateway.calls.commands import Command, Note, TurnDown
 from gateway.calls.events import LegEnded
 from gateway.calls.hops import Hopping
 from gateway.calls.model import JsonObject, Leg, Ringback, Role, Room
@@ -30,8 +30,15 @@ from gateway.calls.transfer import Transfer
 from gateway.calls.view import rfc3339
 
 _WORDS: Final[dict[type, CommandWord]] = {
-    ConsultOrder: "consult", Swap: "swap", Merge: "merge", Forward: "forward", EndConsult: "end-consult", Hold: "hold",
+    ConsultOrder: "consult", Swap: "swap", Merge: "merge", Forward: "forward", EndConsult: "end-consult",
 }  # fmt: skip
+
+
+def word_of(order: Order) -> CommandWord:
+    """What the API calls it."""
+    if isinstance(order, Hold):
+        return "hold" if order.on else "unhold"
+    return _WORDS[type(order)]
 
 
 @dataclass(slots=True)
@@ -58,9 +65,8 @@ class Consulting(Hopping):
 
     def _ordered(self, order: Order) -> list[Command]:
         """An order of the API, if the call still takes it."""
-        word = _WORDS[type(order)]
-        if word not in allowed(self.call) and not isinstance(order, Hold):
-            return [Note("order.late", {"order": word, "state": self.call.state.value})]
+        if not self._takes(order):
+            return [TurnDown(word_of(order))]
         match order:
             case ConsultOrder():
                 return self._consult(order)
@@ -77,27 +83,36 @@ class Consulting(Hopping):
             case _:
                 assert_never(order)
 
+    def _takes(self, order: Order) -> bool:
+        """What `allowed` says is of the customer and the one agent; other legs may be held while people talk."""
+        match order:
+            case Hold(leg=leg_id) if leg_id not in (None, self.call.customer.id):
+                leg = self.call.legs.get(leg_id) if leg_id else None
+                up = leg is not None and leg.state is LegState.CONNECTED and leg.held is not order.on
+                return up and self.call.state is CallState.TALKING
+            case ConsultOrder():
+                agent = self._agent()
+                return "consult" in allowed(self.call) and agent is not None and order.agent in (None, agent.id)
+            case _:
+                return word_of(order) in allowed(self.call)
+
     def _hold(self, order: Hold) -> list[Command]:
         """Our own hold, inside the bridge: no re-INVITE."""
-        leg = self.call.legs.get(order.leg) if order.leg else self.call.customer
-        in_consult = self.call.consult not in (ConsultState.NONE, ConsultState.MERGED)
-        if leg is None or leg.state is not LegState.CONNECTED or leg.held is order.on:
-            return []
-        if self.call.state is not CallState.TALKING or (leg is self.call.customer and in_consult):
-            return [Note("order.late", {"order": "hold", "state": self.call.state.value})]
+        leg = self.call.legs[order.leg] if order.leg else self.call.customer
         leg.held = order.on
         return [Note("leg.held" if order.on else "leg.unheld", {"legId": leg.id, "by": "gateway"})]
 
     def _consult(self, order: ConsultOrder) -> list[Command]:
-        agent = self.call.legs[order.agent] if order.agent else self._agent()
+        agent = self._agent()
         if agent is None or self.transfer is None:
             return []
         id_ = self.new_id("cons")
         hunt = self._hunt(id_, order.target, hop_of=self.transfer.id, is_hop=True, consult=True)
+        unheld = self._unhold(self.call.customer, agent)
         self.consult = Consult(id_, agent, hunt, order.on_agent_hangup)
         agent.room = Room.CONSULT
         self._go_consult(ConsultTrigger.DIAL)
-        return hunt.begin(self._now)
+        return [*unheld, *hunt.begin(self._now)]
 
     def _swap(self) -> list[Command]:
         consult = self.consult
@@ -180,7 +195,7 @@ class Consulting(Hopping):
         peer.role = Role.AGENT
         if isinstance(self.transfer, Transfer):
             self.transfer.adopt(peer, told)
-        return self._consult_over("agent", told=said)
+        return [*self._unhold(self.call.customer, peer), *self._consult_over("agent", told=said)]
 
     def _consult_over(self, by: str, told: Note | None = None) -> list[Command]:
         consult = self.consult
@@ -231,12 +246,30 @@ class Consulting(Hopping):
 
     def _settle_all(self) -> list[Command]:
         """What follows from how far consult, hop and transfer are."""
+        self._agent_moved()
         commands = self._after_consult()
         if self.consult is not None and self.transfer is not None and self.transfer.outcome is not None:
             commands += self._end_consult()
         if self.call.state is CallState.AGENTS_ONLY and self.consult is None:  # of two who talked, one is left
             commands += [c for leg in self.call.others for c in self._release(leg, NORMAL)]
-        return commands + self._settle()
+        commands += self._settle()
+        if self.call.state is not CallState.TALKING:
+            commands += self._unhold(*self.call.legs.values())
+        return commands
+
+    def _agent_moved(self) -> None:
+        """The agent speaks through another leg from now on (RFC 3891): the consult is that one's."""
+        agent, consult = self._agent(), self.consult
+        if consult is not None and agent is not None and agent is not consult.agent:
+            agent.room, consult.agent = consult.agent.room, agent
+
+    def _cancel(self, now: float) -> list[Command]:
+        """The API takes back what still calls somebody; a consult only when its agent is gone, as `end-consult` is for
+        the agent."""
+        consult = self.consult
+        if consult is not None and self.call.state is CallState.TRANSFERRING:
+            return consult.hunt.cancel(now)
+        return super(Consulting, self)._cancel(now)  # slots=True makes another class: no bare super()
 
     def _agent(self) -> Leg | None:
         """The one who talks to the customer."""

@@ -149,6 +149,8 @@ class Desk:
         problem = misfit(response, self.call, self.channels)
         if problem:  # the call has changed since they were looked at
             return [Note("replies.late", {"detail": problem})]
+        if self.call.state is CallState.AGENTS_ONLY:  # its bot has had its last word
+            return [Note("replies.late", {"detail": "the customer has left"})]
         if self.turns.parked:  # what a parked bot may say does not wait for its turn (transfer.md)
             return [c for reply in response.replies if isinstance(reply, WHILE_PARKED) for c in self._decide(reply)]
         return self._take(response)

@@ -4,11 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.calls.causes import LOST, NORMAL, Cause, EndedBy
-from gateway.calls.commands import Command, EndCall, Hangup, Note, Reject, StopTimer, Timer
-from gateway.calls.consult import Consulting
-from gateway.calls.events import Event, HangupRequested, LegEnded, LegOffered, TimerFired
+from gateway.calls.commands import Command, EndCall, Hangup, Note, Reject, StopTimer, Timer, TurnDown
+from gateway.calls.consult import Consulting, word_of
+from gateway.calls.events import (
+    Event,
+    HangupRequested,
+    LegEnded,
+    LegOffered,
+    TimerFired,
+    TransferCancelled,
+    TransferRequested,
+)
 from gateway.calls.handing import Handing
 from gateway.calls.model import Leg
+from gateway.calls.orders import Ordered
 from gateway.calls.refers import (
     AnswerRefer,
     LegTakenOver,
@@ -61,6 +70,12 @@ class Ending(Consulting):
                 return [RefuseClaim(event.by)]
             case ReferReceived():
                 return [AnswerRefer(event.leg_id, event.refer_id, 481)]
+            case Ordered():
+                return [TurnDown(word_of(event.order))]
+            case TransferRequested():
+                return [TurnDown("transfer")]
+            case TransferCancelled():
+                return [TurnDown("cancel-transfer")]
             case _:
                 return []
 

@@ -15,6 +15,8 @@ WHILE_PARKED = (Tag, HangupReply)
 
 def parked_out(response: BotResponse, call: Call) -> bool:
     """Whether this must not be said now, as the bot is parked (transfer.md, "How long a transfer lasts")."""
+    if call.state is CallState.AGENTS_ONLY:
+        return True
     parked = call.state in (CallState.TRANSFERRING, CallState.TALKING)
     return parked and not all(isinstance(reply, WHILE_PARKED) for reply in response.replies)
 

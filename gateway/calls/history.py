@@ -57,6 +57,7 @@ from gateway.calls.commands import (
     StartTimer,
     StopPlayback,
     StopTimer,
+    TurnDown,
 )
 from gateway.calls.events import (
     BotFailed,
@@ -272,7 +273,7 @@ def of_command(command: Command, call: Call, at: float) -> list[Happening]:
             return [_of(Type.LEG_LEFT, call, at, data, command.leg.id)]
         case (
             Ring() | Answer() | Reject() | Redirect() | Dial() | Hangup() | SendDigits() | SetHearing() | Play()
-            | StopPlayback() | AbandonBot() | StartTimer() | StopTimer()
+            | StopPlayback() | AbandonBot() | StartTimer() | StopTimer() | TurnDown()
             | SendRefer() | AnswerRefer() | NotifyRefer() | ClaimPeer() | RefuseClaim()
         ):  # fmt: skip
             return []

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gateway.calls.causes import NORMAL, TRANSFERRED, EndedBy
-from gateway.calls.commands import Command, Note
+from gateway.calls.commands import Command, Note, TurnDown
 from gateway.calls.model import JsonObject, Leg, Ringback, Role, Room
 from gateway.calls.outbound import NoWay, TransferReason
 from gateway.calls.outcome import status_of
@@ -109,7 +109,7 @@ class Hopping(Replacing):
         """The API wants the customer passed on by the person who talks to them."""
         leg = self.call.legs.get(self.transfer.bridged) if self.transfer and self.transfer.bridged else None
         if leg is None or leg.state is not LegState.CONNECTED or switch.method != "invite":
-            return [Note("transfer.late", {"state": self.call.state.value})]
+            return [TurnDown("transfer")]
         self.call.data |= switch.data
         return self._call_for(Hop(leg, None), switch)
 
@@ -162,7 +162,7 @@ class Hopping(Replacing):
             return self._take_place(hop.referrer, leg)
         if isinstance(self.transfer, Transfer):
             self.transfer.adopt(leg, told)
-        return self._release(hop.referrer)
+        return [*self._unhold(self.call.customer), *self._release(hop.referrer)]
 
     def _not_passed_on(self, hop: Hop, reason: TransferReason, told: JsonObject) -> list[Command]:
         """Nobody is: both are together again; or the customer is alone, and `onFail` of the transfer holds."""
@@ -199,6 +199,8 @@ class Hopping(Replacing):
 
     def _cancel(self, now: float) -> list[Command]:
         """The API takes a hop back, or the transfer."""
+        if self.call.state is not CallState.TRANSFERRING and self.hop is None:
+            return [TurnDown("cancel-transfer")]
         if self.hop is not None:
             return self.hop.transfer.cancel(now) if self.hop.transfer else []
         return self.transfer.cancel(now) if self.transfer else []

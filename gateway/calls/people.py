@@ -16,6 +16,7 @@ from gateway.calls.commands import (
     Hangup,
     Note,
     SendDigits,
+    TurnDown,
 )
 from gateway.calls.conversation import Tell
 from gateway.calls.desk import Desk
@@ -68,7 +69,7 @@ class AmongPeople(Desk):
 
     def _asked_to_transfer(self, switch: Switch) -> list[Command]:
         if not self.call.transferable:  # it has changed since it was looked at
-            return [Note("transfer.late", {"state": self.call.state.value})]
+            return [TurnDown("transfer")]
         if self.call.state is CallState.TALKING:
             return self._pass_on(switch)
         stopped = self.turns.drop()
@@ -187,6 +188,13 @@ class AmongPeople(Desk):
                 leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.RELEASE)
                 commands.append(Hangup(leg.id, NORMAL))
         return commands
+
+    def _unhold(self, *legs: Leg) -> list[Command]:
+        """Our own hold was for those who talked then: nobody is left in it when others talk, or nobody does."""
+        held = [leg for leg in legs if leg.held and leg.state is LegState.CONNECTED]
+        for leg in held:
+            leg.held = False
+        return [Note("leg.unheld", {"legId": leg.id, "by": "gateway"}) for leg in held]
 
     def _relay(self, leg_id: LegId, digit: str) -> list[Command]:
         """Keys follow the edges of the leg that pressed them (house.md): the bridge carries none by itself."""

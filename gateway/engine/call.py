@@ -28,6 +28,7 @@ from gateway.calls.commands import (
     StopPlayback,
     StopTimer,
     Timer,
+    TurnDown,
 )
 from gateway.calls.control import CallControl
 from gateway.calls.errors import BotError, BotErrorKind
@@ -57,6 +58,7 @@ from gateway.calls.states import CallState, LegState
 from gateway.calls.view import rfc3339
 from gateway.engine.call_log import log_command, log_event
 from gateway.engine.ports import Bot, Bridge, Journal, Legs, Sounds
+from gateway.engine.queued import Queued
 from gateway.engine.voice import Voice
 from gateway.telemetry.log import Logger
 from gateway.telemetry.observer import NOBODY, CallObserver
@@ -115,17 +117,26 @@ class LiveCall:
         self._control, self._world, self._bot_of, self._over = control, world, bot_of, over
         self._roster = roster
         self._voice = Voice(call.id, world.bridge, world.sounds, self.post)
-        self._queue: asyncio.Queue[tuple[Event, asyncio.TimerHandle | None]] = asyncio.Queue()
+        self._queue: asyncio.Queue[Queued] = asyncio.Queue()
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._asks: dict[int, asyncio.Task[None]] = {}
         self._event_id = ""
-        self._ended = False
+        self._ended = self._released = False
         world.bridge.open_voice(call.id)
         self.task = asyncio.create_task(self._run(), name=call.id)
 
     def post(self, event: Event) -> None:
         """Something happened to this call."""
-        self._queue.put_nowait((event, None))
+        self._queue.put_nowait(Queued(event))
+
+    async def take(self, event: Event) -> bool:
+        """The same, of something that is asked for: returns when it has had its turn and all that follows from it at
+        once is ordered. False: the call did not take it (TurnDown), or has ended before."""
+        if self._released:
+            return False
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(Queued(event, answer=answer))
+        return await answer
 
     def hang_up_stray(self, leg_id: LegId, cause: Cause) -> None:
         """A leg that was ours ends, as the call that it was for is over."""
@@ -158,18 +169,22 @@ class LiveCall:
     async def _run(self) -> None:
         try:
             while not self._ended:
-                event, handle = await self._queue.get()
+                queued = await self._queue.get()
+                event = queued.event
                 if isinstance(event, TimerFired):
-                    if self._timers.get(event.timer) is not handle:
+                    if self._timers.get(event.timer) is not queued.handle:
                         continue  # stopped, or started anew, while its event waited here
                     del self._timers[event.timer]
                 if isinstance(event, LegEvent) and self._roster.forward(self, event):
                     continue  # it waited here while its leg went to another call
                 if isinstance(event, LegEnded):
                     self._roster.remove_leg(self, event.leg_id)
-                log_event(self.log, event)
-                for command in await self._decide(event):
-                    self._do(command)
+                with queued.answering():
+                    log_event(self.log, event)
+                    commands = await self._decide(event)
+                    for command in commands:
+                        self._do(command)
+                    queued.taken = not any(isinstance(command, TurnDown) for command in commands)
         except Exception:
             self.log.exception("call.failed")
             for leg_id in self._control.call.legs:
@@ -213,6 +228,7 @@ class LiveCall:
         for handle in self._timers.values():
             handle.cancel()
         self._timers.clear()
+        self._released = True
         self._turn_away()
         self._voice.close()
         self._world.bridge.close_voice(self.id)
@@ -222,7 +238,10 @@ class LiveCall:
     def _turn_away(self) -> None:
         """Whoever asked something of the call while it ended gets an answer all the same."""
         while not self._queue.empty():
-            event, _ = self._queue.get_nowait()
+            queued = self._queue.get_nowait()
+            event = queued.event
+            with queued.answering():
+                pass
             if isinstance(event, PeerClaimed):
                 self._roster.refuse_claim(event.by)
             elif isinstance(event, LegOffered):
@@ -275,7 +294,7 @@ class LiveCall:
                 self._start_timer(command.timer, command.after_ms)
             case StopTimer():
                 self._timers.pop(command.timer).cancel()
-            case Note():
+            case Note() | TurnDown():
                 pass
             case EndCall():
                 self._ended = True
@@ -293,7 +312,7 @@ class LiveCall:
         self._timers[timer] = loop.call_later(after_ms / 1000, self._fire, timer)
 
     def _fire(self, timer: Timer) -> None:
-        self._queue.put_nowait((TimerFired(timer), self._timers[timer]))
+        self._queue.put_nowait(Queued(TimerFired(timer), self._timers[timer]))
 
     async def _ask(self, ask: AskBot) -> None:
         if ask.event is BotEventName.HANGUP:  # what was sent before it, the end of a transfer, arrives before it

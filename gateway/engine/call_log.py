@@ -25,6 +25,7 @@ from gateway.calls.commands import (
     StartTimer,
     StopPlayback,
     StopTimer,
+    TurnDown,
 )
 from gateway.calls.events import (
     BotFailed,
@@ -153,6 +154,8 @@ def log_command(log: Logger, command: Command) -> None:
             log.info("bot.asked", bot_event=command.event.value, seq=command.seq, data=command.data)
         case Note():
             log.info(command.name, **{("bot_event" if k == "event" else k): v for k, v in command.fields.items()})
+        case TurnDown():
+            log.info("order.late", order=command.what)
         case EndCall():
             log.info(
                 "call.ended",

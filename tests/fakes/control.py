@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gateway.api.control import NotNow, Reloaded, TrunkStatus
+from gateway.calls.allowed import allowed
 from gateway.calls.causes import Cause, EndedBy
+from gateway.calls.consult import word_of
 from gateway.calls.errors import BotError
 from gateway.calls.model import Call, Caller, CallId, ChannelPolicy, Leg, LegId, Role
+from gateway.calls.orders import Consult, Hold, Order
 from gateway.calls.replies import BotResponse
-from gateway.calls.states import CallState, LegState
+from gateway.calls.states import CallState, ConsultState, LegState
 from gateway.calls.switch import Switch
 from gateway.dialplan.parse import load_text
 from gateway.dialplan.routing import Decision, inbound
@@ -53,6 +56,8 @@ class MemoryControl:
     pushed: list[tuple[str, BotResponse]] = field(default_factory=list)
     transfers: list[tuple[str, Switch | None]] = field(default_factory=list)
     """Those that were asked for; None takes one back."""
+    orders: list[tuple[str, Order]] = field(default_factory=list)
+    """What agents do; a consult shows."""
     refusal: BotError | NotNow | None = None
     """What `push_replies` raises."""
     takes_s: float = 0.0
@@ -75,7 +80,7 @@ class MemoryControl:
     def call(self, call_id: str) -> Call | None:
         return self.calls.get(call_id)
 
-    def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
+    async def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
         self.hung_up.append((call_id, cause, by))
         self.calls[call_id].customer.state = LegState.ENDING
 
@@ -85,16 +90,24 @@ class MemoryControl:
             raise self.refusal
         self.pushed.append((call_id, response))
 
-    def transfer(self, call_id: str, switch: Switch) -> None:
+    async def transfer(self, call_id: str, switch: Switch) -> None:
         if not self.calls[call_id].transferable:
             raise NotNow
         self.transfers.append((call_id, switch))
 
-    def cancel_transfer(self, call_id: str) -> None:
-        call = self.calls[call_id]
-        if call.state is not CallState.TRANSFERRING and not call.passing_on:
+    async def cancel_transfer(self, call_id: str) -> None:
+        if "cancel-transfer" not in allowed(self.calls[call_id]):
             raise NotNow
         self.transfers.append((call_id, None))
+
+    async def order(self, call_id: str, order: Order) -> None:
+        call = self.calls[call_id]
+        other = isinstance(order, Hold) and order.leg not in (None, call.customer.id)
+        if not other and word_of(order) not in allowed(call):
+            raise NotNow
+        self.orders.append((call_id, order))
+        if isinstance(order, Consult):
+            call.consult = ConsultState.DIALLING
 
     def trunks(self) -> Sequence[TrunkStatus]:
         return [

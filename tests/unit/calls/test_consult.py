@@ -6,14 +6,16 @@ import pytest
 
 from gateway.calls.allowed import allowed
 from gateway.calls.causes import MEDIA_TIMEOUT, NORMAL, EndedBy
-from gateway.calls.commands import EndCall, Hangup, Note, Timer
-from gateway.calls.events import LegEnded, TransferRequested
-from gateway.calls.model import LegId, LegParty, MusicParty, Party, Role, Room
+from gateway.calls.commands import EndCall, Hangup, Note, Play, Timer, TurnDown
+from gateway.calls.consult import word_of
+from gateway.calls.events import LegAnswered, LegEnded, LegOffered, RepliesPushed, TransferCancelled, TransferRequested
+from gateway.calls.model import BotParty, LegId, LegParty, MusicParty, Party, Role, Room
 from gateway.calls.orders import Consult, EndConsult, Forward, Hold, Merge, Order, Ordered, Swap
 from gateway.calls.refers import AnswerRefer, ReferReceived, ReferTarget
+from gateway.calls.replies import parse_response
 from gateway.calls.states import CallState, ConsultState
 from gateway.calls.switch import Switch
-from tests.scripted_call import LEG
+from tests.scripted_call import CALLER, LEG
 from tests.unit.calls.test_transfer import BUSY, CUSTOMER, Desk
 
 MUSIC, RINGBACK = MusicParty("hold/calm"), MusicParty("tones/ringback")
@@ -109,7 +111,7 @@ def test_none_takes_nothing_else(order: Order) -> None:
     desk = Agent().bridged()
     desk.orders(order)  # type: ignore[attr-defined]
     with_customer(desk, desk.ann)  # type: ignore[arg-type]
-    assert desk.commands == [c for c in desk.commands if isinstance(c, Note)]
+    assert desk.commands == [TurnDown(word_of(order))]
 
 
 def test_without_an_agent_there_is_no_consult() -> None:
@@ -375,7 +377,107 @@ def test_no_hold_of_the_customer_during_a_consult(start: str) -> None:
     desk = getattr(Agent(), start)()
     before = desk.heard()
     desk.orders(Hold(on=True))
-    assert desk.heard() == before
+    assert desk.heard() == before and desk.commands == [TurnDown("hold")]
+
+
+@pytest.mark.parametrize("leg", ["strange", "gone", "held"])
+def test_a_leg_that_cannot_be_held(leg: str) -> None:
+    desk = Agent().consulting()
+    ids = {"strange": LegId("leg_none"), "gone": desk.leg(1), "held": desk.leg(0)}
+    desk.orders(Hold(on=True, leg=desk.leg(0))).orders(EndConsult())
+    desk.orders(Hold(on=True, leg=ids[leg]))
+    assert desk.commands == [TurnDown("hold")]
+
+
+def test_a_consult_is_its_agents_alone() -> None:
+    desk = Agent()
+    desk.bridged()
+    desk.orders(Consult(BOB, agent=LEG))
+    assert desk.commands == [TurnDown("consult")] and desk.consult_state is ConsultState.NONE
+    desk.orders(Consult(BOB, agent=desk.leg(0)))
+    assert desk.consult_state is ConsultState.DIALLING
+
+
+def test_a_consult_begins_with_nobody_on_hold() -> None:
+    desk = Agent()
+    desk.bridged()
+    desk.orders(Hold(on=True)).orders(Consult(BOB))
+    desk.answers(1)
+    desk.orders(Swap())
+    assert desk.talk(CUSTOMER, desk.ann)
+
+
+@pytest.mark.parametrize("how", [Forward(), None])
+def test_who_stays_with_the_customer_finds_them_off_hold(how: Order | None) -> None:
+    desk = Agent().merged().orders(Hold(on=True))
+    assert desk.talk(desk.ann, desk.bob) and desk.hears(CUSTOMER, MUSIC)
+    if how is None:
+        desk.agent_leaves()
+    else:
+        desk.orders(how)
+    with_customer(desk, desk.bob)
+
+
+def test_a_customer_on_hold_comes_back_to_the_bot_without() -> None:
+    desk = Agent()
+    desk.bridged(continueCall=True)
+    desk.orders(Hold(on=True))
+    desk.agent_leaves()
+    assert desk.state is CallState.BOT and desk.hears(CUSTOMER, BotParty())
+
+
+def test_a_customer_on_hold_is_passed_on_without() -> None:
+    desk = Agent()
+    desk.bridged()
+    desk.orders(Hold(on=True))
+    desk.happens(TransferRequested(BOB))
+    desk.answers(1)
+    assert desk.talk(CUSTOMER, desk.bob)
+
+
+def test_nothing_is_left_on_hold_when_the_customer_leaves() -> None:
+    desk = Agent().consulting()
+    desk.orders(Hold(on=True, leg=desk.leg(0)))
+    assert desk.hears(desk.ann, MUSIC) and desk.hears(desk.bob, MUSIC)
+    desk.customer_leaves()
+    assert desk.talk(desk.ann, desk.bob)
+
+
+@pytest.mark.parametrize("start", ["consulting", "swapped"])
+def test_the_agent_goes_on_at_another_phone(start: str) -> None:
+    desk, new = getattr(Agent(), start)(), LegId("leg_new")
+    desk.happens(LegOffered(new, CALLER, desk.leg(0)))
+    desk.happens(LegAnswered(new, "PCMU"))
+    desk.leaves(0)
+    assert desk.talk(LegParty(new), desk.bob if start == "consulting" else CUSTOMER)
+    desk.orders(Merge())
+    assert desk.talk(LegParty(new), desk.bob, CUSTOMER)
+
+
+def test_the_call_to_a_consultant_whose_agent_is_gone_is_taken_back() -> None:
+    desk = Agent().consults()
+    desk.agent_leaves()
+    assert allowed(desk.control.call) == ["cancel-transfer", "hangup"]
+    desk.happens(TransferCancelled())
+    assert desk.hangups == [desk.leg(1)] and desk.state is CallState.BOT
+    assert [told["reason"] for told in desk.transfers_told] == ["cancelled"]
+    desk.happens(TransferCancelled())
+    assert desk.commands == [TurnDown("cancel-transfer")]
+
+
+def test_a_bot_has_no_say_among_agents_only() -> None:
+    desk = Agent().consulting()
+    desk.customer_leaves()
+    desk.happens(RepliesPushed(parse_response(b'{"replies": [{"type": "text", "text": "Hi"}, {"type": "hangup"}]}')))
+    assert not desk.did(Play) and desk.talk(desk.ann, desk.bob) and not desk.hangups
+
+
+@pytest.mark.parametrize("event", [Ordered(Swap()), TransferRequested(BOB), TransferCancelled()])
+def test_what_comes_after_the_hang_up_is_turned_down(event: Ordered | TransferRequested | TransferCancelled) -> None:
+    desk = Agent().consulting()
+    desk.operator_hangs_up(NORMAL)
+    desk.happens(event)
+    assert [type(command) for command in desk.commands] == [TurnDown]
 
 
 def test_neither_transfer_nor_refer_during_a_consult() -> None:

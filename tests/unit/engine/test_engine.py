@@ -10,7 +10,7 @@ from gateway.bots.builtin import AttendantBot
 from gateway.calls.causes import OVER_LIMIT
 from gateway.calls.commands import BotEventName
 from gateway.calls.errors import BotErrorKind
-from gateway.calls.events import TransferRequested
+from gateway.calls.events import TransferCancelled, TransferRequested
 from gateway.calls.model import Caller, LegId
 from gateway.calls.refers import ReferReceived, ReferTarget
 from gateway.calls.states import CallState
@@ -414,3 +414,33 @@ async def test_a_refer_of_another_trunk_is_not_turned_round(desk: Desk):
     for leg in [*desk.legs.live]:
         desk.legs.bye(leg)
     await desk.settles()
+
+
+# ── What is asked for, and whether it was taken ─────────────────────────────────────────────────────
+
+
+async def test_what_is_asked_for_shows_as_soon_as_it_was_taken(desk: Desk):
+    await desk.calls("500")
+    (live,) = desk.engine.live.calls.values()
+    switch = Switch.model_validate({"agent": "ann"})
+    first, second = await asyncio.gather(live.take(TransferRequested(switch)), live.take(TransferRequested(switch)))
+    assert (first, second) == (True, False), "the one that came first"
+    assert live.call.state is CallState.TRANSFERRING and len(live.call.others) == 1
+
+
+async def test_a_call_that_ends_takes_nothing_and_keeps_nobody_waiting(desk: Desk):
+    leg_id, _ = await desk.calls("500")
+    (live,) = desk.engine.live.calls.values()
+    desk.legs.bye(leg_id)
+    async with asyncio.timeout(2):
+        assert not await live.take(TransferCancelled())
+        await desk.settles()
+        assert not await live.take(TransferCancelled()), "it is over"
+
+
+async def test_a_defect_keeps_nobody_waiting(desk: Desk):
+    await desk.calls("500")
+    (live,) = desk.engine.live.calls.values()
+    async with asyncio.timeout(2):
+        taken = await asyncio.gather(live.take("not an event"), live.take(TransferCancelled()))  # type: ignore[arg-type]
+    assert taken == [False, False]
