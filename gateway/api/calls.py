@@ -8,14 +8,14 @@ from gateway.api.control import Control, NotNow
 from gateway.api.event_types import types_of
 from gateway.api.models import CallDetail, CallOut, Calls, CallsQuery, Events, EventsQuery, HangUpQuery
 from gateway.api.operations import Answer, Asked, Operation
-from gateway.api.problems import ApiProblem, Code
+from gateway.api.problems import Code
+from gateway.api.reach import Reach, illegal, not_found
 from gateway.api.reading import read_query, read_replies, read_switch, refused
-from gateway.api.views import allowed, call_detail, call_out, events_page, over_detail
+from gateway.api.views import call_detail, call_out, events_page, over_detail
+from gateway.calls.allowed import allowed
 from gateway.calls.causes import NORMAL, Cause, EndedBy, Reason, Result
 from gateway.calls.errors import BotError
-from gateway.calls.model import Call
 from gateway.calls.replies import BotResponse
-from gateway.calls.states import CallState
 from gateway.calls.switch import Switch
 from gateway.engine.ports import History, Recorded
 
@@ -27,6 +27,7 @@ class CallsApi:
 
     def __init__(self, control: Control, history: History) -> None:
         self._control, self._history = control, history
+        self._reach = Reach(control, history)
 
     # ── Seeing ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -51,12 +52,12 @@ class CallsApi:
         """GET /v1/calls/{id}"""
         caller, call_id = asked.caller, asked.call_id
         timeline = events_page(await self._events(caller, call_id, limit=_TIMELINE), _TIMELINE)
-        call = self._live(caller, call_id)
+        call = self._reach.live(caller, call_id)
         if call is not None:
             return Answer(HTTPStatus.OK, call_detail(call, timeline))
         cdr = await self._history.cdr(call_id)
         if cdr is None or not caller.sees(cdr.channel):
-            raise _not_found()
+            raise not_found()
         return Answer(HTTPStatus.OK, over_detail(cdr, timeline))
 
     async def events(self, asked: Asked) -> Answer:
@@ -65,7 +66,7 @@ class CallsApi:
         caller, call_id, types = asked.caller, asked.call_id, types_of(query.types)
         found = await self._events(caller, call_id, query.cursor, types, query.limit)
         if not found and not await self._known(caller, call_id):
-            raise _not_found()
+            raise not_found()
         return Answer(HTTPStatus.OK, events_page(found, query.limit))
 
     async def _events(
@@ -76,71 +77,56 @@ class CallsApi:
         )
         return list(found)
 
-    def _live(self, caller: Caller, call_id: str) -> Call | None:
-        """The call, if it is live and there for this key."""
-        call = self._control.call(call_id)
-        return call if call is not None and caller.sees(call.channel.name) else None
-
     async def _known(self, caller: Caller, call_id: str) -> bool:
         """Whether the call is, or was, there for this key."""
-        return self._live(caller, call_id) is not None or bool(await self._events(caller, call_id))
+        return self._reach.live(caller, call_id) is not None or bool(await self._events(caller, call_id))
 
     # ── Commands ────────────────────────────────────────────────────────────────────────────────────
 
     async def hang_up(self, asked: Asked) -> Answer:
         """DELETE /v1/calls/{id}"""
         query = read_query(asked.request, HangUpQuery)
-        call = await self._commandable(asked)
+        call = await self._reach.commandable(asked)
         reason = Reason(query.reason)
         cause = NORMAL if reason is Reason.NORMAL else Cause(Result.GATEWAY, reason)
         if allowed(call):  # a second DELETE finds it ending, which is what was asked for
-            self._control.hang_up(call.id, cause, EndedBy.GATEWAY)
+            await self._control.hang_up(call.id, cause, EndedBy.GATEWAY)
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
 
     async def push_replies(self, asked: Asked) -> Answer:
         """POST /v1/calls/{id}/replies"""
-        call = await self._commandable(asked)
+        call = await self._reach.commandable(asked)
         response = read_replies(asked.body)
         if not allowed(call):
-            raise _illegal(call)
+            raise illegal(call)
         try:
             await self._control.push_replies(call.id, response)
         except BotError as error:
             raise refused(error) from None
         except NotNow:
-            raise _illegal(call) from None
+            raise illegal(call) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
 
     async def transfer(self, asked: Asked) -> Answer:
         """POST /v1/calls/{id}/transfer"""
-        call = await self._commandable(asked)
+        call = await self._reach.commandable(asked)
         switch = read_switch(asked.body)
         try:
-            self._control.transfer(call.id, switch)
+            await self._control.transfer(call.id, switch)
         except BotError as error:
             raise refused(error) from None
         except NotNow:
-            raise _illegal(call) from None
+            raise illegal(call) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
 
     async def cancel_transfer(self, asked: Asked) -> Answer:
         """DELETE /v1/calls/{id}/transfer"""
-        call = await self._commandable(asked)
+        call = await self._reach.commandable(asked)
         try:
-            self._control.cancel_transfer(call.id)
+            await self._control.cancel_transfer(call.id)
         except NotNow:
-            raise _illegal(call) from None
+            raise illegal(call) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
-
-    async def _commandable(self, asked: Asked) -> Call:
-        """The live call in the path. Raises 409 for one that is over, 404 for one that is not there for this key."""
-        call = self._live(asked.caller, asked.call_id)
-        if call is not None:
-            return call
-        cdr = await self._history.cdr(asked.call_id)
-        if cdr is None or not asked.caller.sees(cdr.channel):
-            raise _not_found()
-        raise _illegal(None)
 
     # ── What is documented ──────────────────────────────────────────────────────────────────────────
 
@@ -198,16 +184,3 @@ class CallsApi:
                 problems=(Code.NOT_FOUND, Code.INVALID, Code.STORE_UNAVAILABLE),
             ),
         )  # fmt: skip
-
-
-def _not_found() -> ApiProblem:
-    return ApiProblem(Code.NOT_FOUND, "there is no such call for this key")
-
-
-def _illegal(call: Call | None) -> ApiProblem:
-    state, words = (CallState.ENDED, []) if call is None else (call.state, allowed(call))
-    if state is CallState.ENDED:
-        detail = "the call is over"
-    else:
-        detail = f"the call is in state {state.value}" + ("" if words else " and ending")
-    return ApiProblem(Code.ILLEGAL_STATE, detail, {"state": state.value, "consultState": "none", "allowed": [*words]})

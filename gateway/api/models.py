@@ -7,12 +7,10 @@ from pydantic import AwareDatetime, Field, JsonValue
 from gateway.api.base import CallId, In, Limit, Name, Out, Time
 from gateway.api.event_types import EventTypes
 from gateway.api.reading import PlusAgain, QueryNumber
+from gateway.calls.allowed import CommandWord
 from gateway.calls.causes import Reason, Result
 from gateway.calls.model import Direction, PeerHold, Room, SupervisorMode
-from gateway.calls.states import CallState, LegState
-
-CommandWord: TypeAlias = Literal["transfer", "cancel-transfer", "hangup"]
-"""What a call can be told (control-api.md); of those words that are built."""
+from gateway.calls.states import CallState, ConsultState, LegState
 
 # ── Calls ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -91,8 +89,9 @@ class CallOut(Out):
     trunk: str | None
     direction: Direction
     state: CallState
-    consult_state: Literal["none"]
+    consult_state: ConsultState
     allowed: list[CommandWord]
+    """What it can be told now; of the agent's words those of the agent who talks to the customer."""
     from_: str | None = Field(alias="from")
     from_name: str | None
     to: str | None
@@ -152,6 +151,13 @@ class HangUpQuery(In):
     """Why the call is ended; the peer is told in the Reason header."""
 
     reason: HangUpReason = "normal"
+
+
+class HoldBody(In):
+    """Who is put on hold."""
+
+    leg_id: Name | None = None
+    """Default: the customer's."""
 
 
 class EventsQuery(In):

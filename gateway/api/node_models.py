@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, Field
 
 from gateway.api.base import In, Name, Out, Time
-from gateway.calls.states import CallState
+from gateway.calls.states import CallState, ConsultState
 from gateway.engine.trunks import Registration, TrunkState
 
 
@@ -113,7 +113,8 @@ class ProblemOut(Out):
     """`invalid`: the field, such as `replies[1].timeout`."""
     state: CallState | None = None
     """`illegal-state`: where the call is."""
-    consult_state: Literal["none"] | None = None
+    consult_state: ConsultState | None = None
+    """`illegal-state`: where its consult is."""
     allowed: list[str] | None = None
     """`illegal-state`: the commands that the call takes now. `method-not-allowed`: the methods."""
     scope: str | None = None

@@ -71,6 +71,7 @@ def build(operations: Sequence[Operation]) -> Schema:
         "servers": [{"url": "/"}],
         "tags": [
             {"name": "Calls", "description": "Live calls, and one call whether live or over."},
+            {"name": "Agents", "description": "What an agent who talks to the customer can do meanwhile."},
             {"name": "History", "description": "What happened: events as they come, and records of finished calls."},
             {"name": "Node", "description": "Trunks and the dialplan: for keys that are bound to nothing."},
             {"name": "Health", "description": "For load balancers and supervisors; no key is needed."},

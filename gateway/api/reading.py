@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.api.problems import ApiProblem, Code, invalid
+from gateway.calls.consult_request import Consulted, parse_consult
 from gateway.calls.errors import BotError, BotErrorKind
 from gateway.calls.replies import BotResponse, parse_response
 from gateway.calls.switch import Switch, parse_switch
@@ -75,6 +76,14 @@ def read_switch(body: bytes) -> Switch:
     """A switch object, as a bot's reply is read, with the same words for what is wrong."""
     try:
         return parse_switch(body)
+    except BotError as error:
+        raise refused(error) from None
+
+
+def read_consult(body: bytes) -> Consulted:
+    """Whom an agent asks, with the words of a switch for what is wrong."""
+    try:
+        return parse_consult(body)
     except BotError as error:
         raise refused(error) from None
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from gateway.api.auth import Gate
 from gateway.api.calls import CallsApi
 from gateway.api.cdrs import CdrsApi
+from gateway.api.consult import ConsultApi
 from gateway.api.control import Control
 from gateway.api.docs import DocsPages
 from gateway.api.events import StreamLimits, StreamsApi
@@ -48,6 +49,7 @@ class ControlApi:
         self._streams = StreamsApi(history, self._gate, limits.streams)
         self._operations = (
             *CallsApi(control, history).operations(),
+            *ConsultApi(control, history).operations(),
             *CdrsApi(history).operations(),
             *self._streams.operations(),
             *NodeApi(control).operations(),

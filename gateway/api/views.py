@@ -8,7 +8,6 @@ from gateway.api.models import (
     CallOut,
     CauseOut,
     CdrOut,
-    CommandWord,
     EdgeOut,
     EventOut,
     Events,
@@ -16,6 +15,7 @@ from gateway.api.models import (
     RoomOut,
 )
 from gateway.api.node_models import TrunkOut
+from gateway.calls.allowed import allowed
 from gateway.calls.cdr import Cdr, as_json
 from gateway.calls.hearing import hearing, room_of
 from gateway.calls.model import (
@@ -31,22 +31,9 @@ from gateway.calls.model import (
     Role,
     Room,
 )
-from gateway.calls.states import CallState, LegState
+from gateway.calls.states import CallState, ConsultState, LegState
 from gateway.calls.view import bot_view, rfc3339
 from gateway.engine.ports import Recorded
-
-_GONE = frozenset({LegState.ENDING, LegState.ENDED})
-
-
-def allowed(call: Call) -> list[CommandWord]:
-    """The command words that this call takes now; of those that are built."""
-    if call.state is CallState.ENDED or call.customer.state in _GONE:
-        return []
-    words: list[CommandWord] = ["transfer"] if call.transferable else []
-    if call.state is CallState.TRANSFERRING or call.passing_on:
-        words.append("cancel-transfer")
-    return [*words, "hangup"]
-
 
 # ── A live call ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -65,7 +52,7 @@ def _of_call(call: Call) -> dict[str, object]:
     legs = [leg for leg in call.legs.values() if leg.state is not LegState.ENDED]
     return {
         **bot_view(call),
-        "consultState": "none",
+        "consultState": call.consult,
         "allowed": allowed(call),
         "endedAt": _time(call.ended_at),
         "cause": CauseOut(result=call.cause.result, reason=call.cause.reason) if call.cause else None,
@@ -126,7 +113,7 @@ def over_detail(cdr: Cdr, timeline: Events) -> CallDetail:
         trunk=cdr.trunk,
         direction=Direction(cdr.direction),
         state=CallState.ENDED,
-        consult_state="none",
+        consult_state=ConsultState.NONE,
         allowed=[],
         from_=cdr.from_,
         from_name=None,

@@ -236,7 +236,7 @@ async def test_a_transfer_is_taken_back(gateway: Node, key: str):
         ("POST", CallState.OFFERED, ["hangup"]),
         ("POST", CallState.TRANSFERRING, ["cancel-transfer", "hangup"]),
         ("DELETE", CallState.BOT, ["transfer", "hangup"]),
-        ("DELETE", CallState.TALKING, ["transfer", "hangup"]),
+        ("DELETE", CallState.TALKING, ["consult", "transfer", "hold", "hangup"]),
     ],
 )
 async def test_a_transfer_in_the_wrong_state(
@@ -254,7 +254,7 @@ async def test_people_pass_the_customer_on_one_at_a_time(gateway: Node, key: str
     assert (await gateway.ask("POST", TRANSFER, key, json=PERSON)).status == 202
     call.passing_on = True
     again = await gateway.ask("POST", TRANSFER, key, json=PERSON)
-    assert again.problem == (409, "illegal-state") and again.body["allowed"] == ["cancel-transfer", "hangup"]
+    assert again.problem == (409, "illegal-state") and again.body["allowed"] == ["cancel-transfer", "hold", "hangup"]
     assert (await gateway.ask("DELETE", TRANSFER, key)).status == 202
 
 

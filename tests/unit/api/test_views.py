@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.api.views import allowed, call_out
+from gateway.api.views import call_out
+from gateway.calls.allowed import allowed
 from gateway.calls.model import Leg, LegId, Role, Room, SupervisorMode
 from gateway.calls.states import CallState, LegState
 from tests.fakes.control import a_call
@@ -48,7 +49,7 @@ def test_a_call_that_is_ending_takes_no_command(leg: LegState):
         (CallState.OFFERED, ["hangup"]),
         (CallState.BOT, ["transfer", "hangup"]),
         (CallState.TRANSFERRING, ["cancel-transfer", "hangup"]),
-        (CallState.TALKING, ["transfer", "hangup"]),
+        (CallState.TALKING, ["consult", "transfer", "hold", "hangup"]),
         (CallState.ENDED, []),
     ],
 )

@@ -1,0 +1,51 @@
+"""The call that a request names, if its key may see it, or the problem that says why not; for calls and consult."""
+
+from gateway.api.auth import Caller
+from gateway.api.control import Control
+from gateway.api.operations import Asked
+from gateway.api.problems import ApiProblem, Code
+from gateway.calls.allowed import allowed
+from gateway.calls.model import Call
+from gateway.calls.states import CallState, ConsultState
+from gateway.engine.ports import History
+
+
+class Reach:
+    """Finds calls."""
+
+    def __init__(self, control: Control, history: History) -> None:
+        self._control, self._history = control, history
+
+    def live(self, caller: Caller, call_id: str) -> Call | None:
+        """The call, if it is live and there for this key."""
+        call = self._control.call(call_id)
+        return call if call is not None and caller.sees(call.channel.name) else None
+
+    async def commandable(self, asked: Asked) -> Call:
+        """The live call in the path. Raises 409 for one that is over, 404 for one that is not there for this key."""
+        call = self.live(asked.caller, asked.call_id)
+        if call is not None:
+            return call
+        cdr = await self._history.cdr(asked.call_id)
+        if cdr is None or not asked.caller.sees(cdr.channel):
+            raise not_found()
+        raise illegal(None)
+
+
+def not_found() -> ApiProblem:
+    """404."""
+    return ApiProblem(Code.NOT_FOUND, "there is no such call for this key")
+
+
+def illegal(call: Call | None) -> ApiProblem:
+    """409 with the state, and what the call takes instead; None: it is over."""
+    state, consult, words = CallState.ENDED, ConsultState.NONE, list[str]()
+    if call is not None:
+        state, consult, words = call.state, call.consult, [*allowed(call)]
+    if state is CallState.ENDED:
+        detail = "the call is over"
+    else:
+        asks = f", its consult in {consult.value}" if consult is not ConsultState.NONE else ""
+        detail = f"the call is in state {state.value}{asks}" + ("" if words else " and ending")
+    members = {"state": state.value, "consultState": consult.value, "allowed": [*words]}
+    return ApiProblem(Code.ILLEGAL_STATE, detail, members)
