@@ -5,7 +5,7 @@ from gateway.api.control import Control
 from gateway.api.operations import Asked
 from gateway.api.problems import ApiProblem, Code
 from gateway.calls.allowed import allowed
-from gateway.calls.model import Call
+from gateway.calls.model import Call, Json, JsonObject
 from gateway.calls.states import CallState, ConsultState
 from gateway.engine.ports import History
 
@@ -39,7 +39,7 @@ def not_found() -> ApiProblem:
 
 def illegal(call: Call | None) -> ApiProblem:
     """409 with the state, and what the call takes instead; None: it is over."""
-    state, consult, words = CallState.ENDED, ConsultState.NONE, list[str]()
+    state, consult, words = CallState.ENDED, ConsultState.NONE, list[Json]()
     if call is not None:
         state, consult, words = call.state, call.consult, [*allowed(call)]
     if state is CallState.ENDED:
@@ -47,5 +47,5 @@ def illegal(call: Call | None) -> ApiProblem:
     else:
         asks = f", its consult in {consult.value}" if consult is not ConsultState.NONE else ""
         detail = f"the call is in state {state.value}{asks}" + ("" if words else " and ending")
-    members = {"state": state.value, "consultState": consult.value, "allowed": [*words]}
+    members: JsonObject = {"state": state.value, "consultState": consult.value, "allowed": words}
     return ApiProblem(Code.ILLEGAL_STATE, detail, members)

@@ -37,6 +37,7 @@ from gateway.calls.commands import (
     StartTimer,
     StopPlayback,
     StopTimer,
+    TurnDown,
 )
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.events import (
@@ -293,7 +294,7 @@ class Metrics:
                     lasted.observe(command.duration_ms / 1000)
             case Ring() | Reject() | Redirect() | Dial() | Hangup() | SendDigits() | StopPlayback() | AbandonBot():
                 pass
-            case SendRefer() | AnswerRefer() | NotifyRefer() | ClaimPeer() | HandOver() | RefuseClaim():
+            case SendRefer() | AnswerRefer() | NotifyRefer() | ClaimPeer() | HandOver() | RefuseClaim() | TurnDown():
                 pass
             case _:
                 assert_never(command)

@@ -103,7 +103,7 @@ class Board:
                 self.calls[row.call_id] = row
             else:
                 known.channel, known.trunk, known.state = row.channel, row.trunk, row.state
-                known.legs, known.hearing = row.legs, row.hearing
+                known.consult, known.legs, known.hearing = row.consult, row.legs, row.hearing
             self._started(row.call_id, row.started_at)
 
     def ended(self, ends: Sequence[EndRow], complete: bool) -> None:

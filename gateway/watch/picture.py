@@ -13,7 +13,7 @@ from rich.text import Text
 from gateway.watch.board import Board, Link, is_slow
 from gateway.watch.columns import Column, fitted, line, widths
 from gateway.watch.rows import CallRow, EndRow, TrunkRow
-from gateway.watch.words import Numbers, clock, event_words, hears, leg, passed
+from gateway.watch.words import Numbers, clock, event_words, hears, leg, passed, where
 
 NARROWEST: Final = 40
 _SILENT_S: Final = 5.0
@@ -181,7 +181,7 @@ def _call(row: CallRow, now: float, numbers: Numbers, shown: dict[str, int]) -> 
     cells = {
         "AGE": (passed(now - row.started_at), ""),
         "FROM -> TO": (numbers.both(row), _TITLE),
-        "STATE": (row.state, ""),
+        "STATE": (where(row), ""),
         "BOT": (bot, style),
         "WHO HEARS WHOM": (hears(row), ""),
         "CHANNEL": (row.channel or "", _FAINT),
@@ -195,7 +195,7 @@ def _bot(row: CallRow, now: float, with_state: bool) -> tuple[str, str]:
     if row.trouble is not None:
         return row.trouble, _BAD
     if row.doing is None:
-        return ("-" if with_state or row.state == "bot" else row.state), ""
+        return ("-" if with_state or row.state == "bot" else where(row)), ""
     if is_slow(row, now):
         return f"slow {passed(now - row.doing.since)}, {row.doing.what.removeprefix('asked: ')}", _DOUBTFUL
     return row.doing.what, ""

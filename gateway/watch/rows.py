@@ -68,6 +68,8 @@ class CallRow:
     trouble: str | None = None
     codecs: dict[str, str] = field(default_factory=dict)
     """By leg, as the events told."""
+    consult: str = "none"
+    """Where the agent's consult is."""
     seq: int = 0
     """The newest event that is folded in."""
     known_from: int = 0

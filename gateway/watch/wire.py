@@ -63,6 +63,7 @@ def call_of(fields: Fields) -> CallRow:
         channel=text(fields, "channel") or None,
         trunk=text(fields, "trunk") or None,
         state=text(fields, "state"),
+        consult=text(fields, "consultState") or "none",
         legs=tuple(_leg_of(leg) for leg in _objects(fields.get("legs"))),
         hearing=tuple(Hears(text(edge, "source"), text(edge, "sink")) for edge in _objects(fields.get("hearing"))),
     )

@@ -102,6 +102,11 @@ def leg(row: CallRow, one: LegRow) -> str:
     return ", ".join([f"{_names(row.legs)[one.leg_id]} {one.state}", *filter(None, (*more, room))])
 
 
+def where(row: CallRow) -> str:
+    """Where a call is; while people talk, where their consult is."""
+    return row.consult if row.state == "talking" and row.consult != "none" else row.state
+
+
 def passed(seconds: float) -> str:
     """A time that has passed: `0:07`, `12:34`, `1:02:03`, `3 d 04 h`."""
     whole_s = max(0, int(seconds))

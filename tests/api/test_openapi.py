@@ -12,10 +12,12 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from gateway.api.v1 import ApiLimits
+from gateway.calls.states import CallState
 from tests.api.node import Node, a_node
 from tests.fakes.control import a_call
 
 EXAMPLES = 25
+AGENTS = ("consult", "swap", "merge", "forward", "hold", "unhold")
 
 
 async def test_it_is_valid(gateway: Node):
@@ -80,11 +82,12 @@ async def test_the_server_does_what_the_document_says(tmp_path: Path):
 
 async def _compare(gateway: Node) -> None:
     key = await gateway.key()
-    gateway.control.add(a_call(1))
+    gateway.control.add(a_call(1, state=CallState.TALKING))
     await gateway.over(a_call(2))
     document = (await gateway.get("/openapi.json")).body
     document["paths"].pop("/v1/events")  # it does not end
-    for path in ("/v1/calls/{id}", "/v1/calls/{id}/events", "/v1/calls/{id}/replies"):
+    of_agents = (f"/v1/calls/{{id}}/{word}" for word in AGENTS)
+    for path in ("/v1/calls/{id}", "/v1/calls/{id}/events", "/v1/calls/{id}/replies", *of_agents):
         for operation in document["paths"][path].values():
             operation["parameters"][0]["schema"]["enum"] = ["call_0001", "call_0002", "call_0003"]
     for path in document["paths"].values():
@@ -98,8 +101,9 @@ def _ask_all(schema: schemathesis.BaseSchema, url: str, key: str) -> None:
     for result in schema.get_all_operations():
         operation = result.ok()
         # Rules in words only: what may follow what in replies; that a cursor is one
-        # that a page gave, and a trunk one of the plan.
-        excluded = [positive_data_acceptance] if operation.path.endswith(("/replies", "/cdrs", "/route")) else []
+        # that a page gave, and a trunk one of the plan; what may be asked of a call in which state.
+        worded = ("/replies", "/cdrs", "/route", *(f"/{word}" for word in AGENTS))
+        excluded = [positive_data_acceptance] if operation.path.endswith(worded) else []
         _ask(operation, base_url=url, headers={"Authorization": f"Bearer {key}"}, excluded_checks=excluded)
 
 

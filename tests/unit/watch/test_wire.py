@@ -33,7 +33,7 @@ def test_a_call_as_the_api_gives_it() -> None:
     assert (row.call_id, row.from_, row.to, row.channel, row.trunk, row.state) == (
         "call_0001", "+12125550123", "+12125550100", "reception", "acme", "bot",
     )  # fmt: skip
-    assert row.started_at == 1.8e9 + 1
+    assert (row.started_at, row.consult) == (1.8e9 + 1, "none")
     assert [(leg.role, leg.state, leg.peer_hold) for leg in row.legs] == [("customer", "connected", "sendrecv")]
     assert [(edge.source, edge.sink) for edge in row.hearing] == [("bot", "leg_0001")]
 

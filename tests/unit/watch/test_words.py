@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.watch.rows import CallRow, Hears, LegRow
-from gateway.watch.words import Numbers, event_line, event_words, hears, leg, passed
+from gateway.watch.words import Numbers, event_line, event_words, hears, leg, passed, where
 from tests.unit.watch.boards import CUSTOMER, NOW, a_call, ended, event, started
 
 AGENT = LegRow("leg_a", "agent", "connected")
@@ -107,3 +107,11 @@ def test_an_event_is_one_line() -> None:
         "2026-11-18T11:06:40.000Z  call_1  call.started      +1212•••0123 -> +1212•••0100"
     )
     assert event_line(event(2, "call.answered"), Numbers()).endswith("call_1  call.answered")
+
+
+@pytest.mark.parametrize(
+    ("state", "consult", "shown"),
+    [("talking", "none", "talking"), ("talking", "swapped", "swapped"), ("agents-only", "consulting", "agents-only")],
+)
+def test_where_a_call_is(state: str, consult: str, shown: str):
+    assert where(a_call(state=state, consult=consult)) == shown
