@@ -3,6 +3,13 @@
 import asyncio
 from collections.abc import Mapping
 
+import pytest
+
+from gateway.api.control import NotNow
+from gateway.calls.causes import NORMAL, EndedBy
+from gateway.calls.orders import Consult, Swap
+from gateway.calls.states import CallState, ConsultState
+from gateway.calls.switch import Switch
 from gateway.dialplan.schema import Dialplan
 from gateway.engine.trunks import TrunkHealth
 from gateway.node import Node
@@ -50,3 +57,31 @@ async def test_reloads_that_cross_come_one_after_the_other():
         node = Node(desk.engine, NoTrunks(), load, run)
         await asyncio.gather(node.reload(), node.reload())
         assert steps == ["read", "run", "read", "run"]
+
+
+async def test_the_call_shows_what_was_ordered_as_soon_as_it_was_taken():
+    async with no_leaks():
+        desk = Desk()
+        await desk.engine.start()
+        node = Node(desk.engine, NoTrunks(), lambda: desk.engine.running.plan, _nothing)
+        await desk.calls("500")
+        (call,) = node.live_calls()
+        ann = Switch.model_validate({"agent": "ann"})
+        with pytest.raises(NotNow):
+            await node.order(call.id, Swap())
+        with pytest.raises(NotNow):
+            await node.cancel_transfer(call.id)
+        await node.transfer(call.id, ann)
+        assert (call.state, len(call.others)) == (CallState.TRANSFERRING, 1)
+        desk.legs.picks_up(call.others[0].id)
+        await desk.settles()
+        asked = await asyncio.gather(*(node.order(call.id, Consult(ann)) for _ in range(2)), return_exceptions=True)
+        assert [type(each) for each in asked] == [type(None), NotNow] and call.consult is ConsultState.DIALLING
+        with pytest.raises(NotNow):
+            await node.transfer(call.id, ann)
+        await node.hang_up(call.id, NORMAL, EndedBy.GATEWAY)
+        assert call.consult is ConsultState.NONE
+        await desk.settles()
+        with pytest.raises(NotNow):
+            await node.order(call.id, Swap())
+        await desk.engine.stop()

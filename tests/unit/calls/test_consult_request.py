@@ -36,7 +36,7 @@ def test_a_target_is_enough() -> None:
         (b'{"queue": {"name": "q"}}', BotErrorKind.REFUSED, "queue: queues are not available yet"),
         (b'{"agent": "ann", "targets": []}', BotErrorKind.REFUSED, "targets: unknown field"),
         (
-            b'{"agent": "ann", "userToUser": {"data": "41", "purpos": "x"}}',
+            b'{"agent": "a", "userToUser": {"data": "41", "purpos": ""}}',
             BotErrorKind.REFUSED,
             "userToUser.purpos: unknown field; did",
         ),
