@@ -3,9 +3,12 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -86,6 +89,7 @@ class Talk:
             ("consult", "dialling", "lobby"),
         ]
         await self.consultant.is_called()
+        self.consultant.rings()
 
     async def reaches(self, state: str, **fields: Any) -> None:
         """From the beginning to this state of a consult."""
@@ -138,12 +142,18 @@ class Talk:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def operator(running: GatewayProcess) -> Operator:
-    """The agent's desktop."""
-    return await operator_of(running, running.folder)
+    """The agent's desktop. It has asked for several things at once already: the store keeps the connections that it
+    opened for it."""
+    desktop = await operator_of(running, running.folder)
+    await asyncio.gather(*(desktop.asks("GET", f"/v1/{what}") for what in ("cdrs", "calls/call_0", "cdrs", "trunks")))
+    while (held := await running.held())["tasks"] != running.idle["tasks"]:
+        await asyncio.sleep(0.02)
+    running.idle = held
+    return desktop
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def talk(gateway: GatewayProcess, operator: Operator, bot: BotServer, customer: Caller) -> AsyncIterator[Talk]:
+@asynccontextmanager
+async def talking(gateway: GatewayProcess, operator: Operator, bot: BotServer, customer: Caller) -> AsyncIterator[Talk]:
     """It has begun."""
     bot.on("start", replies({"type": "switch", "agent": "ann"}))
     bot.on("transfer", nothing())
@@ -158,6 +168,13 @@ async def talk(gateway: GatewayProcess, operator: Operator, bot: BotServer, cust
         yield Talk(operator, bot, customer, agent, consultant, call["id"])
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def talk(gateway: GatewayProcess, operator: Operator, bot: BotServer, customer: Caller) -> AsyncIterator[Talk]:
+    """With the module's gateway."""
+    async with talking(gateway, operator, bot, customer) as begun:
+        yield begun
+
+
 # ── The states, and who hears whom in each ──────────────────────────────────────────────────────────
 
 
@@ -166,7 +183,6 @@ async def test_through_all_states_and_back(talk: Talk) -> None:
     await talk.consults(headers={"X-Why": "refund"})
     invite = talk.consultant.invites[0]
     assert invite.start.startswith(f"INVITE sip:+{EXPERT}@") and "\r\nX-Why: refund\r\n" in invite.text
-    talk.consultant.rings()
     await talk.everybody_hears({"customer": MUSIC})
     assert await hears_ringback(talk.agent)
     await talk.consultant.answers()
@@ -287,6 +303,7 @@ async def test_a_consultant_who_does_not_answer(talk: Talk) -> None:
 async def test_a_number_outside_the_policy_is_not_dialled(talk: Talk) -> None:
     call = await talk.does("POST", "consult", {"phoneNumber": "+4930123456"})
     assert call["consultState"] == "none" and talk.consultant.invites == []
+    await talk.happens("consult.failed")
     assert await talk.told_of("consult") == ["consult.started", "consult.failed"]
     await talk.everybody_hears(BACK)
     await talk.customer.hangs_up()
@@ -458,6 +475,7 @@ async def test_of_two_at_once_one_is_taken(talk: Talk, other: str) -> None:
     )
     assert sorted(status for status, _ in answers) == [202, 409]
     await talk.consultant.is_called()
+    talk.consultant.rings()
     assert len(talk.consultant.invites) == 1
     await talk.customer.hangs_up()
     _, call = await talk.operator.asks("GET", path)
@@ -478,3 +496,41 @@ async def test_a_merge_and_an_end_at_once(talk: Talk) -> None:
     await talk.everybody_hears(BACK)
     await talk.customer.hangs_up()
     await talk.is_over()
+
+
+# ── What is told of it ──────────────────────────────────────────────────────────────────────────────
+
+
+async def test_events_come_in_order_over_sse(tmp_path: Path) -> None:
+    async with (
+        GatewayProcess(PLAN, tmp_path) as gateway,  # of its own: a stream that was left lasts until its heartbeat
+        BotServer(port=BOT_PORT) as bot,
+        Caller(gateway) as customer,
+    ):
+        operator = await operator_of(gateway, tmp_path)
+        async with (
+            aiohttp.ClientSession(headers=operator.headers) as session,
+            session.get(f"{gateway.api}/v1/events?types=consult.*,customer.*,transfer.*,call.ended") as stream,
+            talking(gateway, operator, bot, customer) as talk,
+        ):
+            await talk.reaches("merged")
+            await talk.does("POST", "forward")
+            await talk.agent.is_hung_up(timeout_s=2)
+            await talk.does("POST", "consult", {"agent": "ann"})
+            await talk.agent.is_called(2)
+            talk.agent.rings()
+            await asyncio.gather(talk.customer.hangs_up(), talk.happens("customer.left"))
+            await talk.agent.refuses("486 Busy Here")
+            seen: list[str] = []
+            async with asyncio.timeout(10):
+                async for line in stream.content:
+                    if line.startswith(b"event: "):
+                        seen.append(line.decode().split()[1])
+                    if seen[-1:] == ["call.ended"] and line == b"\n":
+                        break
+            await talk.is_over()
+    assert seen[:4] == ["transfer.started", "transfer.answered", "transfer.bridged", "consult.started"]
+    assert seen[4:] == [
+        "consult.ringing", "consult.answered", "consult.merged", "consult.forwarded", "consult.started",
+        "consult.ringing", "customer.left", "transfer.ended", "consult.failed", "call.ended",
+    ]  # fmt: skip
