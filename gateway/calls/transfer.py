@@ -138,9 +138,7 @@ class Transfer(Hunt):
         self.attempts.append(Attempt(one.way.shown, event.sip_status if event.by_peer else None, reason))
         return self._on_failure(now)
 
-    def customer_left(
-        self, now: float, *, by_gateway: bool, lost: bool = False, stay: bool = False
-    ) -> list[Command]:
+    def customer_left(self, now: float, *, by_gateway: bool, lost: bool = False, stay: bool = False) -> list[Command]:
         """The customer is gone: nothing is left ringing; who has answered already is told so. `stay`: those who talked
         go on among themselves, for as long as they might have talked."""
         if self.outcome is not None:
