@@ -17,6 +17,7 @@ class Operator:
     """Somebody with a key."""
 
     def __init__(self, gateway: GatewayProcess, key: str) -> None:
+        self.key = key
         self._url, self.headers = gateway.api, {"Authorization": f"Bearer {key}"}
 
     async def asks(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:

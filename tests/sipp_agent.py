@@ -8,6 +8,7 @@ async with SippAgent(folder, address, port, (INVITED, says("180 Ringing"), pause
 
 import asyncio
 import socket
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -160,13 +161,12 @@ class SippAgent:
         return self
 
     def _listens(self) -> bool:
-        """SIPp has taken its port: a connection that came before would be refused."""
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM if self._tcp else socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(self._where)
-            except OSError:
-                return True
-        return False
+        """SIPp has taken its port: a connection that came before would be refused. Binding it to see would be in its
+        way."""
+        assert self._process.returncode is None, "SIPp has ended"
+        address, port = self._where
+        taken = f" {int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{port:04X} "
+        return taken in Path("/proc/net/tcp" if self._tcp else "/proc/net/udp").read_text()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -44,6 +44,14 @@ class Cell(NamedTuple):
             return Told("SUCCESS", True, "completed", "transferred")
         return Told("FAIL", True, "caller-abandoned", "customer")
 
+    @property
+    def or_else(self) -> Told:
+        """Of a phone that is dead when the REFER comes: 32 s without an answer to it (RFC 3261 §17.1.2.2) may be over
+        before 30 to 35 s without media are."""
+        if self.state == "referring" and self.party is P.CUSTOMER_DEAD:
+            return Told("FAIL", False, "unreachable", "customer")
+        return self.expected
+
 
 def cells() -> list[Cell]:
     """The matrix; `returns` is continueCall, which changes nothing."""
@@ -143,7 +151,8 @@ async def check(cell: Cell, place: Place, proof: Proof, bot: BotServer, call_id:
         await bot.received("hangup")
     events = await proof.history(call_id, place.number)
     (ended,) = (event["data"] for event in events if event["type"] == "transfer.ended")
-    assert Told(ended["status"], ended["hangup"], ended["reason"], events[-1]["data"]["endedBy"]) == cell.expected
+    came = Told(ended["status"], ended["hangup"], ended["reason"], events[-1]["data"]["endedBy"])
+    assert came in (cell.expected, cell.or_else)
     assert ended["assumed"] == (cell.expected.status == "SUCCESS" and cell.last is None)
     told = [one for one in bot.requests if one.name == "transfer"]
     assert all(one.event["data"] == ended for one in told)
@@ -164,4 +173,7 @@ def check_dead_air(cell: Cell, customer: Caller, since_s: float) -> None:
     until = next(m.at_s for m in customer.messages if m.start.startswith("BYE "))
     heard = [at for at in customer.ear.loud_times(since_s) if at <= until]
     gaps = [after - before for before, after in itertools.pairwise([since_s, *heard, until])]
-    assert max(gaps) < (2.5 if cell.party in BOTS else 1.0), f"{max(gaps):.2f} s of dead air"
+    most = 2.5 if cell.party in BOTS else 1.0
+    if cell.or_else != cell.expected:  # the bot may have the turn again, and says nothing to a dead phone
+        most = 5.0
+    assert max(gaps) < most, f"{max(gaps):.2f} s of dead air"

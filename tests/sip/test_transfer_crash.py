@@ -10,7 +10,7 @@ from tests.bot_server import BotServer, replies
 from tests.callee import Callee
 from tests.caller import Caller
 from tests.gateway_process import GatewayProcess
-from tests.operators import operator_of
+from tests.operators import Operator, operator_of
 from tests.wire import free_port
 
 PEOPLE = "127.0.0.4"
@@ -39,10 +39,12 @@ destinations: {{allow: ["+1612"]}}
             if state == "talking":
                 await agent.answers()
                 await gateway.wait_for("transfer.bridged")
+            operator = await operator_of(gateway, tmp_path)
+            await journaled(operator, "transfer.bridged" if state == "talking" else "transfer.ringing")
             customer._live = False  # nobody will answer a BYE any more
             await gateway.kill()
         async with GatewayProcess(plan, tmp_path) as again:
-            operator = await operator_of(again, tmp_path)
+            operator = Operator(again, operator.key)
             async with asyncio.timeout(5):
                 while not (cdrs := await operator.cdrs()):
                     await asyncio.sleep(0.05)
@@ -53,3 +55,11 @@ destinations: {{allow: ["+1612"]}}
             _, events = await operator.asks("GET", f"/v1/calls/{cdr['callId']}/events?limit=500")
             types = [event["type"] for event in events["items"]]
             assert (types.count("transfer.ended"), types.count("call.ended"), types[-1]) == (1, 1, "call.ended")
+
+
+async def journaled(operator: Operator, type_: str) -> None:
+    """It is on disk: within 20 ms, and nobody waits for it."""
+    (call,) = (await operator.asks("GET", "/v1/calls"))[1]["items"]
+    async with asyncio.timeout(2):
+        while not (await operator.asks("GET", f"/v1/calls/{call['id']}/events?types={type_}"))[1]["items"]:
+            await asyncio.sleep(0.02)
