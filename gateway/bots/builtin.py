@@ -191,7 +191,35 @@ class EchoBot:
         """Nothing to release."""
 
 
-class AnnounceBot:
+class _OnceBot:
+    """Answers `start` with one list, and whatever comes after it with nothing."""
+
+    def __init__(self, at_start: BotResponse) -> None:
+        self._at_start = at_start
+
+    async def ask(self, ask: AskBot, event_id: str, at: str) -> BotResponse:
+        """Never fails."""
+        match ask.event:
+            case BotEventName.OFFERED:
+                return _ANSWER
+            case BotEventName.START:
+                return self._at_start
+            case (
+                BotEventName.DTMF
+                | BotEventName.NO_INPUT
+                | BotEventName.BARGE_IN
+                | BotEventName.TRANSFER
+                | BotEventName.HANGUP
+            ):
+                return _NOTHING
+            case _:
+                assert_never(ask.event)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+class AnnounceBot(_OnceBot):
     """Plays one thing to its end and hangs up: what the engine makes of `otherwise: {prompt: closed}`.
 
     Raises BotError for a text or a prompt's name that no bot could say either.
@@ -199,56 +227,15 @@ class AnnounceBot:
 
     def __init__(self, spoken: Spoken) -> None:
         words = _text(spoken.text) if spoken.text is not None else {"type": "audio", "prompt": spoken.prompt}
-        self._announcement = response([words | {"bargeIn": False}, {"type": "hangup", "reason": "announcement"}])
-
-    async def ask(self, ask: AskBot, event_id: str, at: str) -> BotResponse:
-        """Never fails."""
-        match ask.event:
-            case BotEventName.OFFERED:
-                return _ANSWER
-            case BotEventName.START:
-                return self._announcement
-            case (
-                BotEventName.DTMF
-                | BotEventName.NO_INPUT
-                | BotEventName.BARGE_IN
-                | BotEventName.TRANSFER
-                | BotEventName.HANGUP
-            ):
-                return _NOTHING
-            case _:
-                assert_never(ask.event)
-
-    async def close(self) -> None:
-        """Nothing to release."""
+        said = response([words | {"bargeIn": False}, {"type": "hangup", "reason": "announcement"}])
+        super().__init__(said)
 
 
-class AttendantBot:
+class AttendantBot(_OnceBot):
     """Connects the caller with somebody at once, without a word: what the engine makes of a route with `agent: ann`."""
 
     def __init__(self, switch: Switch) -> None:
-        self._connection = BotResponse(replies=(switch,))
-
-    async def ask(self, ask: AskBot, event_id: str, at: str) -> BotResponse:
-        """Never fails."""
-        match ask.event:
-            case BotEventName.OFFERED:
-                return _ANSWER
-            case BotEventName.START:
-                return self._connection
-            case (
-                BotEventName.DTMF
-                | BotEventName.NO_INPUT
-                | BotEventName.BARGE_IN
-                | BotEventName.TRANSFER
-                | BotEventName.HANGUP
-            ):
-                return _NOTHING
-            case _:
-                assert_never(ask.event)
-
-    async def close(self) -> None:
-        """Nothing to release."""
+        super().__init__(BotResponse(replies=(switch,)))
 
 
 BUILTIN: Final[dict[str, Callable[[], ReceptionBot | EchoBot]]] = {"reception": ReceptionBot, "echo": EchoBot}
