@@ -21,13 +21,14 @@ class Operator:
         self._url, self.headers = gateway.api, {"Authorization": f"Bearer {key}"}
 
     async def asks(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """The status and the JSON of the answer."""
-        async with (
-            aiohttp.ClientSession(headers=self.headers) as session,
-            session.request(method, self._url + path, json=body) as answer,
-        ):
-            text = await answer.text()
-            return answer.status, json.loads(text) if text else None
+        """The status and the JSON of the answer. One who asks too often waits for as long as the API says."""
+        async with aiohttp.ClientSession(headers=self.headers) as session:
+            while True:
+                async with session.request(method, self._url + path, json=body) as answer:
+                    text = await answer.text()
+                if answer.status != 429:
+                    return answer.status, json.loads(text) if text else None
+                await asyncio.sleep(float(answer.headers["Retry-After"]))
 
     async def call(self) -> dict[str, Any]:
         """The one live call."""

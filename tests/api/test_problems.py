@@ -24,7 +24,7 @@ async def key(gateway: Node) -> str:
         ("/v1/calls?limit=0", "limit", "at least 1"),
         ("/v1/calls?limit=501", "limit", "at most 500"),
         ("/v1/calls?limit=many", "limit", "whole number"),
-        ("/v1/calls?state=talkin", "state", "'offered', 'bot', 'transferring', 'talking' or 'ended'"),
+        ("/v1/calls?state=talkin", "state", "'offered', 'bot', 'transferring', 'talking', 'agents-only' or 'ended'"),
         ("/v1/calls?chanel=a", "chanel", 'did you mean "channel"?'),
         ("/v1/calls?limit=1&limit=2", "limit", "twice"),
         ("/v1/calls?cursor=nonsense", "cursor", ""),
