@@ -89,5 +89,5 @@ def _audible(mouth: Leg, ear: Leg) -> bool:
 
 def room_of(call: Call, leg: Leg) -> Room:
     """The room a leg is in: a supervisor follows the leg that it watches."""
-    watched = call.legs.get(leg.watches) if leg.watches else None
+    watched = call.legs.get(leg.watches) if leg.watches and leg.role is Role.SUPERVISOR else None
     return watched.room if watched else leg.room
