@@ -147,6 +147,7 @@ async def test_a_replaces_is_hidden_from_pjsua_and_required_all_the_same() -> No
             while gate.offered < 2:
                 gate.news.clear()
                 await gate.news.wait()
+        await new.until(lambda: new.statuses)  # the offer may be here before its 100 is read there
         assert new.statuses == [100], "PJSUA would have answered 200, and hung the old call up"
         offer = [event for event in gate.events if isinstance(event, LegOffered)][-1]
         gate.legs.answer(offer.leg_id)
