@@ -17,6 +17,7 @@ from gateway.calls.switch import Switch
 from gateway.dialplan.routing import Decision, inbound
 from gateway.dialplan.schema import Dialplan
 from gateway.engine.engine import Engine
+from gateway.engine.queued import OVER
 from gateway.engine.trunks import UNASKED, Trunks
 from gateway.telemetry.log import get_logger
 
@@ -77,15 +78,16 @@ class Node:
         """Take a transfer back that is not bridged, or a hop. Raises NotNow."""
         await self._have(call_id, TransferCancelled())
 
-    async def order(self, call_id: str, order: Order) -> None:
+    async def order(self, call_id: str, order: Order, agent: str | None = None) -> None:
         """What an agent does in a call. Raises NotNow."""
-        await self._have(call_id, Ordered(order))
+        await self._have(call_id, Ordered(order, agent))
 
     async def _have(self, call_id: str, event: Event) -> None:
         """Ask this of the call, which answers in its turn: another command may have come before. Raises NotNow."""
         live = self._engine.live.calls.get(CallId(call_id))
-        if live is None or not await live.take(event):
-            raise NotNow
+        refusal = await live.take(event) if live is not None else OVER
+        if refusal is not None:
+            raise NotNow(refusal)
 
     def trunks(self) -> Sequence[TrunkStatus]:
         """The trunks of the running plan."""

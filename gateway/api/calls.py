@@ -9,7 +9,7 @@ from gateway.api.event_types import types_of
 from gateway.api.models import CallDetail, CallOut, Calls, CallsQuery, Events, EventsQuery, HangUpQuery
 from gateway.api.operations import Answer, Asked, Operation
 from gateway.api.problems import Code
-from gateway.api.reach import Reach, illegal, not_found
+from gateway.api.reach import Reach, illegal, not_found, turned_down
 from gateway.api.reading import read_query, read_replies, read_switch, refused
 from gateway.api.views import call_detail, call_out, events_page, over_detail
 from gateway.calls.allowed import allowed
@@ -103,8 +103,8 @@ class CallsApi:
             await self._control.push_replies(call.id, response)
         except BotError as error:
             raise refused(error) from None
-        except NotNow:
-            raise illegal(call) from None
+        except NotNow as refusal:
+            raise turned_down(call, refusal) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
 
     async def transfer(self, asked: Asked) -> Answer:
@@ -115,8 +115,8 @@ class CallsApi:
             await self._control.transfer(call.id, switch)
         except BotError as error:
             raise refused(error) from None
-        except NotNow:
-            raise illegal(call) from None
+        except NotNow as refusal:
+            raise turned_down(call, refusal) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
 
     async def cancel_transfer(self, asked: Asked) -> Answer:
@@ -124,8 +124,8 @@ class CallsApi:
         call = await self._reach.commandable(asked)
         try:
             await self._control.cancel_transfer(call.id)
-        except NotNow:
-            raise illegal(call) from None
+        except NotNow as refusal:
+            raise turned_down(call, refusal) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
 
     # ── What is documented ──────────────────────────────────────────────────────────────────────────

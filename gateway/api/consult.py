@@ -10,7 +10,7 @@ from gateway.api.models import CallOut, HoldBody
 from gateway.api.node_models import Nothing
 from gateway.api.operations import Answer, Asked, Operation
 from gateway.api.problems import Code, invalid
-from gateway.api.reach import Reach, illegal
+from gateway.api.reach import Reach, turned_down
 from gateway.api.reading import read_body, read_consult
 from gateway.api.views import call_out
 from gateway.calls.consult_request import Consulted
@@ -64,8 +64,8 @@ class ConsultApi:
     async def _order(self, call: Call, order: Order) -> Answer:
         try:
             await self._control.order(call.id, order)
-        except NotNow:
-            raise illegal(call) from None
+        except NotNow as refusal:
+            raise turned_down(call, refusal) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
 
     # ── What is documented ──────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from gateway.calls.causes import Cause, EndedBy
+from gateway.calls.commands import TurnDown, Why
 from gateway.calls.model import Call
 from gateway.calls.orders import Order
 from gateway.calls.replies import BotResponse
@@ -40,7 +41,12 @@ class Reloaded:
 
 
 class NotNow(Exception):
-    """The call cannot take that in the state in which it is; the API says 409 with the state."""
+    """The call does not take that; `refusal` says why, by default as of the state in which it is."""
+
+    def __init__(self, refusal: TurnDown | None = None) -> None:
+        super().__init__(refusal.detail if refusal is not None else "")
+        self.why: Why = refusal.why if refusal is not None else "state"
+        self.detail = refusal.detail if refusal is not None else ""
 
 
 class Control(Protocol):
@@ -69,9 +75,10 @@ class Control(Protocol):
     async def cancel_transfer(self, call_id: str) -> None:
         """Take a transfer back; nothing is left ringing. Raises NotNow when there is none, or it is bridged."""
 
-    async def order(self, call_id: str, order: Order) -> None:
-        """What an agent does in a call: `calls/orders.py`; returns when it is under way, and the call shows it. Raises
-        NotNow when the call does not take it, as `calls/allowed.py` has it, or another command came before."""
+    async def order(self, call_id: str, order: Order, agent: str | None = None) -> None:
+        """What an agent does in a call: `calls/orders.py`; returns when it is under way, and the call shows it. `agent`
+        is for whom it is ordered. Raises NotNow when the call does not take it, as `calls/allowed.py` has it, or
+        another command came before."""
 
     def trunks(self) -> Sequence[TrunkStatus]:
         """The trunks of the running plan, in its order."""

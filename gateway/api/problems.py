@@ -30,9 +30,11 @@ class Code(StrEnum):
     MALFORMED_JSON = "malformed-json"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
+    BLOCKED = "blocked"
     NOT_FOUND = "not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     ILLEGAL_STATE = "illegal-state"
+    AGENT_BUSY = "agent-busy"
     IDEMPOTENCY_KEY_IN_USE = "idempotency-key-in-use"
     TOO_LARGE = "too-large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
@@ -44,6 +46,7 @@ class Code(StrEnum):
     INTERNAL = "internal"
     TOO_MANY_STREAMS = "too-many-streams"
     STORE_UNAVAILABLE = "store-unavailable"
+    OVER_LIMIT = "over-limit"
 
 
 PROBLEMS: Final[Mapping[Code, tuple[int, str]]] = {
@@ -51,9 +54,11 @@ PROBLEMS: Final[Mapping[Code, tuple[int, str]]] = {
     Code.MALFORMED_JSON: (400, "The body is no JSON object"),
     Code.UNAUTHENTICATED: (401, "A valid key is needed"),
     Code.FORBIDDEN: (403, "This key may not do that"),
+    Code.BLOCKED: (403, "The destination policy does not let us dial that"),
     Code.NOT_FOUND: (404, "There is no such thing, or not for this key"),
     Code.METHOD_NOT_ALLOWED: (405, "The path does not take this method"),
     Code.ILLEGAL_STATE: (409, "The call cannot take this now"),
+    Code.AGENT_BUSY: (409, "The agent is away, or on a call"),
     Code.IDEMPOTENCY_KEY_IN_USE: (409, "The first request with this Idempotency-Key is not answered yet"),
     Code.TOO_LARGE: (413, "The request is too large"),
     Code.UNSUPPORTED_MEDIA_TYPE: (415, "The body must be JSON"),
@@ -65,6 +70,7 @@ PROBLEMS: Final[Mapping[Code, tuple[int, str]]] = {
     Code.INTERNAL: (500, "A defect of the gateway"),
     Code.TOO_MANY_STREAMS: (503, "Too many event streams are open"),
     Code.STORE_UNAVAILABLE: (503, "The store cannot be read or written"),
+    Code.OVER_LIMIT: (503, "A limit is reached, or the gateway drains"),
 }
 """The status and title of each code."""
 

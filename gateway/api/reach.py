@@ -1,9 +1,11 @@
 """The call that a request names, if its key may see it, or the problem that says why not; for calls and consult."""
 
+from typing import assert_never
+
 from gateway.api.auth import Caller
-from gateway.api.control import Control
+from gateway.api.control import Control, NotNow
 from gateway.api.operations import Asked
-from gateway.api.problems import ApiProblem, Code
+from gateway.api.problems import ApiProblem, Code, invalid
 from gateway.calls.allowed import allowed
 from gateway.calls.model import Call, Json, JsonObject
 from gateway.calls.states import CallState, ConsultState
@@ -35,6 +37,26 @@ class Reach:
 def not_found() -> ApiProblem:
     """404."""
     return ApiProblem(Code.NOT_FOUND, "there is no such call for this key")
+
+
+def turned_down(call: Call, refusal: NotNow) -> ApiProblem:
+    """Why the call did not take a command."""
+    match refusal.why:
+        case "state":
+            return illegal(call)
+        case "agent-busy":
+            return ApiProblem(Code.AGENT_BUSY, refusal.detail)
+        case "forbidden":
+            return ApiProblem(Code.FORBIDDEN, refusal.detail)
+        case "blocked":
+            return ApiProblem(Code.BLOCKED, refusal.detail)
+        case "unreachable":
+            return ApiProblem(Code.OVER_LIMIT, refusal.detail)
+        case "invalid":
+            path, _, sentence = refusal.detail.partition(": ")
+            return invalid("body", path, sentence)
+        case _:
+            assert_never(refusal.why)
 
 
 def illegal(call: Call | None) -> ApiProblem:

@@ -6,8 +6,9 @@ from gateway.calls.model import Call
 from gateway.calls.states import CallState, ConsultState, LegState
 
 CommandWord: TypeAlias = Literal[
-    "consult", "swap", "merge", "forward", "end-consult", "transfer", "cancel-transfer", "hold", "unhold", "hangup"
-]
+    "consult", "swap", "merge", "forward", "end-consult", "transfer", "cancel-transfer", "hold", "unhold", "legs",
+    "play", "hangup",
+]  # fmt: skip
 """Of those words of control-api.md that are built."""
 
 _OF_CONSULT: dict[ConsultState, tuple[CommandWord, ...]] = {

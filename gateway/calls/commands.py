@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from gateway.calls.allowed import CommandWord
 from gateway.calls.causes import Cause, EndedBy
@@ -237,9 +237,18 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class TurnDown:
-    """The API asked for this, and the call does not take it now: nothing has changed. Whoever asked is told."""
+    """The API asked for this, and the call does not take it: nothing has changed. Whoever asked is told `why`."""
 
     what: CommandWord
+    why: "Why" = "state"
+    detail: str = ""
+    """One sentence that names the field, or who is busy; of a call in another state there is nothing to say."""
+
+
+Why: TypeAlias = Literal["state", "agent-busy", "forbidden", "blocked", "invalid", "unreachable"]
+"""`state`: not now. `agent-busy`: whom it asks for is away, or on a call. `forbidden`: the agent for whom it is asked
+may not do that. `blocked`: the destination policy is against it. `invalid`: a field names nothing. `unreachable`: a
+limit of the trunk, or of what may be dialled, is reached."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,22 @@ from gateway.calls.commands import Command, Note, TurnDown
 from gateway.calls.events import LegEnded
 from gateway.calls.hops import Hopping
 from gateway.calls.model import JsonObject, Leg, Ringback, Role, Room
+from gateway.calls.orders import (
+    AddLeg,
+    ChangeLeg,
+    EndConsult,
+    Forward,
+    Hold,
+    Merge,
+    OnAgentHangup,
+    Order,
+    PlayAnnouncement,
+    PressKeys,
+    ReleaseLeg,
+    StopAnnouncement,
+    Swap,
+)
 from gateway.calls.orders import Consult as ConsultOrder
-from gateway.calls.orders import EndConsult, Forward, Hold, Merge, OnAgentHangup, Order, Swap
 from gateway.calls.outbound import TransferReason
 from gateway.calls.states import (
     CALL_TRANSITIONS,
@@ -31,6 +45,8 @@ from gateway.calls.view import rfc3339
 
 _WORDS: Final[dict[type, CommandWord]] = {
     ConsultOrder: "consult", Swap: "swap", Merge: "merge", Forward: "forward", EndConsult: "end-consult",
+    AddLeg: "legs", ChangeLeg: "legs", ReleaseLeg: "legs", PressKeys: "legs",
+    PlayAnnouncement: "play", StopAnnouncement: "play",
 }  # fmt: skip
 
 
@@ -80,6 +96,10 @@ class Consulting(Hopping):
                 return self._end_consult()
             case Hold():
                 return self._hold(order)
+            case AddLeg() | ChangeLeg() | ReleaseLeg() | PressKeys():
+                return [TurnDown("legs")]
+            case PlayAnnouncement() | StopAnnouncement():
+                return [TurnDown("play")]
             case _:
                 assert_never(order)
 

@@ -82,7 +82,8 @@ class Hunt(Handing):
             if isinstance(way, NoWay):
                 self._no_way(callee, way.reason, way.detail)
                 continue
-            leg = Leg(self.new_leg_id(), self.role, LegState.DIALLING, Room.LOBBY, trunk=way.trunk)
+            agent = callee.value if callee.kind == "agent" else None
+            leg = Leg(self.new_leg_id(), self.role, LegState.DIALLING, Room.LOBBY, trunk=way.trunk, agent=agent)
             self.call.others.append(leg)
             self._called.add(leg.id)
             self._tries[leg.id] = Try(callee, way, now + callee.timeout_s)

@@ -72,6 +72,8 @@ class Leg:
     held: bool = False
     peer_hold: PeerHold = PeerHold.NONE
     trunk: str = ""
+    agent: str | None = None
+    """The agent of the plan whose phone was called by this leg."""
     early_media: bool = False
     """Of a leg that we call: it sends media before its answer."""
     watches: LegId | None = None

@@ -6,7 +6,8 @@ Each is carried out if the call takes it when its turn comes (`allowed.py`); els
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gateway.calls.model import LegId
+from gateway.calls.commands import Playable
+from gateway.calls.model import LegId, Role, SupervisorMode
 from gateway.calls.switch import Switch
 
 OnAgentHangup: TypeAlias = Literal["forward", "end"]
@@ -51,11 +52,69 @@ class Hold:
     leg: LegId | None = None
 
 
-Order: TypeAlias = Consult | Swap | Merge | Forward | EndConsult | Hold
+@dataclass(frozen=True, slots=True)
+class AddLeg:
+    """Somebody else is called into the call. Of `target` only whom, how and for how long to call counts."""
+
+    leg_id: LegId
+    """What the new leg is called: fresh, made by whoever orders."""
+    target: Switch
+    role: Literal[Role.AGENT, Role.SUPERVISOR]
+    mode: SupervisorMode = SupervisorMode.MONITOR
+    """A supervisor's."""
+    whisper_to: LegId | None = None
+    """None: the agent who talks to the customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLeg:
+    """What is not None becomes so; all of it or nothing."""
+
+    leg: LegId
+    muted: bool | None = None
+    held: bool | None = None
+    mode: SupervisorMode | None = None
+    whisper_to: LegId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLeg:
+    """This one is hung up, or not called any more; the others go on as if it had hung up itself."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class PressKeys:
+    """Keys for this leg: 0-9 * # A-D, `w` waits 0.5 s, `W` 1 s."""
+
+    leg: LegId
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayAnnouncement:
+    """`to` (None: all) hears this, beside what they hear already; in place of the one that plays."""
+
+    item: Playable
+    to: LegId | None = None
+    loop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopAnnouncement:
+    """Stop it."""
+
+
+Order: TypeAlias = (
+    Consult | Swap | Merge | Forward | EndConsult | Hold
+    | AddLeg | ChangeLeg | ReleaseLeg | PressKeys | PlayAnnouncement | StopAnnouncement
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """Fired when the API orders something."""
+    """Fired when the API orders something; `agent` is for whom, None: for nobody in particular."""
 
     order: Order
+    agent: str | None = None

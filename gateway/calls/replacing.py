@@ -28,7 +28,7 @@ class Replacing(AmongPeople):
             return [Reject(event.leg_id, 481, NORMAL)]
         if (old is not self.call.customer and old.id != talks) or old.id in self._replacing.values():
             return [Reject(event.leg_id, 486, NORMAL)]
-        new = Leg(event.leg_id, old.role, LegState.ANSWERING, Room.LOBBY, trunk=event.caller.trunk)
+        new = Leg(event.leg_id, old.role, LegState.ANSWERING, Room.LOBBY, trunk=event.caller.trunk, agent=old.agent)
         self.call.others.append(new)
         self._replacing[new.id] = old.id
         return [Answer(new.id)]

@@ -58,7 +58,7 @@ from gateway.calls.states import CallState, LegState
 from gateway.calls.view import rfc3339
 from gateway.engine.call_log import log_command, log_event
 from gateway.engine.ports import Bot, Bridge, Journal, Legs, Sounds
-from gateway.engine.queued import Queued
+from gateway.engine.queued import OVER, Queued
 from gateway.engine.voice import Voice
 from gateway.telemetry.log import Logger
 from gateway.telemetry.observer import NOBODY, CallObserver
@@ -129,12 +129,12 @@ class LiveCall:
         """Something happened to this call."""
         self._queue.put_nowait(Queued(event))
 
-    async def take(self, event: Event) -> bool:
+    async def take(self, event: Event) -> TurnDown | None:
         """The same, of something that is asked for: returns when it has had its turn and all that follows from it at
-        once is ordered. False: the call did not take it (TurnDown), or has ended before."""
+        once is ordered. None: the call took it; else why it did not (also when it has ended before)."""
         if self._released:
-            return False
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            return OVER
+        answer: asyncio.Future[TurnDown | None] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait(Queued(event, answer=answer))
         return await answer
 
@@ -184,7 +184,7 @@ class LiveCall:
                     commands = await self._decide(event)
                     for command in commands:
                         self._do(command)
-                    queued.taken = not any(isinstance(command, TurnDown) for command in commands)
+                    queued.refusal = next((command for command in commands if isinstance(command, TurnDown)), None)
         except Exception:
             self.log.exception("call.failed")
             for leg_id in self._control.call.legs:

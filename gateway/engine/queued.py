@@ -4,8 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
+from gateway.calls.commands import TurnDown
 from gateway.calls.events import Event
+
+OVER: Final = TurnDown("hangup")
+"""The call has ended before."""
 
 
 @dataclass(slots=True)
@@ -14,14 +19,15 @@ class Queued:
 
     event: Event
     handle: asyncio.TimerHandle | None = None
-    answer: asyncio.Future[bool] | None = None
-    taken: bool = False
+    answer: "asyncio.Future[TurnDown | None] | None" = None
+    refusal: TurnDown | None = OVER
+    """Why it was not taken; None: it was."""
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Whoever asked is told `taken` in the end, whatever goes wrong."""
+        """Whoever asked is told the `refusal` in the end, whatever goes wrong."""
         try:
             yield
         finally:
             if self.answer is not None and not self.answer.done():  # it may not want to know any more
-                self.answer.set_result(self.taken)
+                self.answer.set_result(self.refusal)

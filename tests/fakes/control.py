@@ -100,7 +100,7 @@ class MemoryControl:
             raise NotNow
         self.transfers.append((call_id, None))
 
-    async def order(self, call_id: str, order: Order) -> None:
+    async def order(self, call_id: str, order: Order, agent: str | None = None) -> None:
         call = self.calls[call_id]
         other = isinstance(order, Hold) and order.leg not in (None, call.customer.id)
         if not other and word_of(order) not in allowed(call):

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.bots.builtin import AttendantBot
 from gateway.calls.causes import OVER_LIMIT
-from gateway.calls.commands import BotEventName
+from gateway.calls.commands import BotEventName, TurnDown
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.events import TransferCancelled, TransferRequested
 from gateway.calls.model import Caller, LegId
@@ -18,6 +18,7 @@ from gateway.calls.switch import Switch
 from gateway.dialplan.parse import load_text
 from gateway.engine.call import World
 from gateway.engine.engine import Engine
+from gateway.engine.queued import OVER
 from gateway.engine.running import Running, policy
 from gateway.telemetry.lag import Clock
 from tests.fakes.bot import ScriptedBot, Thinks, fails, says
@@ -424,7 +425,7 @@ async def test_what_is_asked_for_shows_as_soon_as_it_was_taken(desk: Desk):
     (live,) = desk.engine.live.calls.values()
     switch = Switch.model_validate({"agent": "ann"})
     first, second = await asyncio.gather(live.take(TransferRequested(switch)), live.take(TransferRequested(switch)))
-    assert (first, second) == (True, False), "the one that came first"
+    assert (first, second) == (None, TurnDown("transfer")), "the one that came first"
     assert live.call.state is CallState.TRANSFERRING and len(live.call.others) == 1
 
 
@@ -433,9 +434,9 @@ async def test_a_call_that_ends_takes_nothing_and_keeps_nobody_waiting(desk: Des
     (live,) = desk.engine.live.calls.values()
     desk.legs.bye(leg_id)
     async with asyncio.timeout(2):
-        assert not await live.take(TransferCancelled())
+        assert await live.take(TransferCancelled()) is not None
         await desk.settles()
-        assert not await live.take(TransferCancelled()), "it is over"
+        assert await live.take(TransferCancelled()) == OVER
 
 
 async def test_a_defect_keeps_nobody_waiting(desk: Desk):
@@ -443,4 +444,4 @@ async def test_a_defect_keeps_nobody_waiting(desk: Desk):
     (live,) = desk.engine.live.calls.values()
     async with asyncio.timeout(2):
         taken = await asyncio.gather(live.take("not an event"), live.take(TransferCancelled()))  # type: ignore[arg-type]
-    assert taken == [False, False]
+    assert taken == [OVER, OVER]
