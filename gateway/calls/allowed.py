@@ -18,6 +18,9 @@ _OF_CONSULT: dict[ConsultState, tuple[CommandWord, ...]] = {
     ConsultState.SWAPPED: ("swap", "merge", "forward", "end-consult"),
     ConsultState.MERGED: ("forward", "end-consult"),
 }
+_ENDS: dict[ConsultState, tuple[CommandWord, ...]] = {
+    state: ("end-consult",) if state is not ConsultState.NONE else () for state in ConsultState
+}
 _GONE = frozenset({LegState.ENDING, LegState.ENDED})
 
 
@@ -26,7 +29,7 @@ def allowed(call: Call) -> list[CommandWord]:
     if call.state is CallState.ENDED:
         return []
     if call.state is CallState.AGENTS_ONLY:
-        return ["end-consult", "hangup"]
+        return [*_ENDS[call.consult], "legs", "play", "hangup"]
     if call.customer.state in _GONE:
         return []
     words: list[CommandWord] = []
@@ -38,4 +41,8 @@ def allowed(call: Call) -> list[CommandWord]:
         words.append("cancel-transfer")
     if call.state is CallState.TALKING and call.consult in (ConsultState.NONE, ConsultState.MERGED):
         words.append("unhold" if call.customer.held else "hold")
+    if call.state is not CallState.OFFERED and not call.closing:
+        words.append("legs")
+    if call.state is CallState.TALKING and not call.passing_on:
+        words.append("play")
     return [*words, "hangup"]

@@ -208,6 +208,8 @@ class Timer(StrEnum):
     ACCEPT = "accept"
     """The target's time to press the key."""
     MAX_TALK = "max-talk"
+    JOIN = "join"
+    """The nearest moment at which somebody who is to join has rung for too long."""
     NOTICE = "notice"
     """A target that answered hears that the customer is gone; then it is released."""
 

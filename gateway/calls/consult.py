@@ -4,29 +4,12 @@ control-api.md, "The agent's flow": one consult at a time, the agent's and the c
 """
 
 from dataclasses import dataclass
-from typing import Final, assert_never
 
-from gateway.calls.allowed import CommandWord, allowed
 from gateway.calls.causes import NORMAL
-from gateway.calls.commands import Command, Note, TurnDown
+from gateway.calls.commands import Command, Note
 from gateway.calls.events import LegEnded
 from gateway.calls.hops import Hopping
-from gateway.calls.model import JsonObject, Leg, Ringback, Role, Room
-from gateway.calls.orders import (
-    AddLeg,
-    ChangeLeg,
-    EndConsult,
-    Forward,
-    Hold,
-    Merge,
-    OnAgentHangup,
-    Order,
-    PlayAnnouncement,
-    PressKeys,
-    ReleaseLeg,
-    StopAnnouncement,
-    Swap,
-)
+from gateway.calls.model import JsonObject, Leg, OnAgentHangup, Ringback, Role, Room
 from gateway.calls.orders import Consult as ConsultOrder
 from gateway.calls.outbound import TransferReason
 from gateway.calls.states import (
@@ -42,19 +25,6 @@ from gateway.calls.states import (
 )
 from gateway.calls.transfer import Transfer
 from gateway.calls.view import rfc3339
-
-_WORDS: Final[dict[type, CommandWord]] = {
-    ConsultOrder: "consult", Swap: "swap", Merge: "merge", Forward: "forward", EndConsult: "end-consult",
-    AddLeg: "legs", ChangeLeg: "legs", ReleaseLeg: "legs", PressKeys: "legs",
-    PlayAnnouncement: "play", StopAnnouncement: "play",
-}  # fmt: skip
-
-
-def word_of(order: Order) -> CommandWord:
-    """What the API calls it."""
-    if isinstance(order, Hold):
-        return "hold" if order.on else "unhold"
-    return _WORDS[type(order)]
 
 
 @dataclass(slots=True)
@@ -79,57 +49,14 @@ class Consulting(Hopping):
 
     # ── What the agent orders ───────────────────────────────────────────────────────────────────────
 
-    def _ordered(self, order: Order) -> list[Command]:
-        """An order of the API, if the call still takes it."""
-        if not self._takes(order):
-            return [TurnDown(word_of(order))]
-        match order:
-            case ConsultOrder():
-                return self._consult(order)
-            case Swap():
-                return self._swap()
-            case Merge():
-                return self._merge()
-            case Forward():
-                return self._forward()
-            case EndConsult():
-                return self._end_consult()
-            case Hold():
-                return self._hold(order)
-            case AddLeg() | ChangeLeg() | ReleaseLeg() | PressKeys():
-                return [TurnDown("legs")]
-            case PlayAnnouncement() | StopAnnouncement():
-                return [TurnDown("play")]
-            case _:
-                assert_never(order)
-
-    def _takes(self, order: Order) -> bool:
-        """What `allowed` says is of the customer and the one agent; other legs may be held while people talk."""
-        match order:
-            case Hold(leg=leg_id) if leg_id not in (None, self.call.customer.id):
-                leg = self.call.legs.get(leg_id) if leg_id else None
-                up = leg is not None and leg.state is LegState.CONNECTED and leg.held is not order.on
-                return up and self.call.state is CallState.TALKING
-            case ConsultOrder():
-                agent = self._agent()
-                return "consult" in allowed(self.call) and agent is not None and order.agent in (None, agent.id)
-            case _:
-                return word_of(order) in allowed(self.call)
-
-    def _hold(self, order: Hold) -> list[Command]:
-        """Our own hold, inside the bridge: no re-INVITE."""
-        leg = self.call.legs[order.leg] if order.leg else self.call.customer
-        leg.held = order.on
-        return [Note("leg.held" if order.on else "leg.unheld", {"legId": leg.id, "by": "gateway"})]
-
     def _consult(self, order: ConsultOrder) -> list[Command]:
         agent = self._agent()
         if agent is None or self.transfer is None:
             return []
         id_ = self.new_id("cons")
         hunt = self._hunt(id_, order.target, hop_of=self.transfer.id, is_hop=True, consult=True)
-        unheld = self._unhold(self.call.customer, agent)
-        self.consult = Consult(id_, agent, hunt, order.on_agent_hangup)
+        unheld = self._reopen(self.call.customer, agent)
+        self.consult = Consult(id_, agent, hunt, order.on_agent_hangup or self.call.channel.on_agent_hangup)
         agent.room = Room.CONSULT
         self._go_consult(ConsultTrigger.DIAL)
         return [*unheld, *hunt.begin(self._now)]
@@ -215,7 +142,7 @@ class Consulting(Hopping):
         peer.role = Role.AGENT
         if isinstance(self.transfer, Transfer):
             self.transfer.adopt(peer, told)
-        return [*self._unhold(self.call.customer, peer), *self._consult_over("agent", told=said)]
+        return [*self._reopen(self.call.customer, peer), *self._consult_over("agent", told=said)]
 
     def _consult_over(self, by: str, told: Note | None = None) -> list[Command]:
         consult = self.consult
@@ -241,12 +168,16 @@ class Consulting(Hopping):
         return consult.hunt.leg_ended(event, self._now) if consult.hunt.calls(leg.id) else None
 
     def _people_stay(self) -> bool:
-        """The customer has left: agent and consultant go on, and so does the call to the consultant."""
+        """The customer has left: agent and consultant go on, and so does the call to the consultant, or whoever talked
+        to the customer together. They all hear each other."""
         consult = self.consult
-        if consult is None or consult.agent.state is not LegState.CONNECTED:
+        if consult is None:
+            return len(self._people()) > 1
+        if consult.agent.state is not LegState.CONNECTED:
             return False
-        if self.call.consult is ConsultState.SWAPPED:
-            consult.agent.room = Room.CONSULT
+        room = Room.MAIN if self.call.consult is ConsultState.MERGED else Room.CONSULT
+        for leg in self._people():
+            leg.room = room
         return True
 
     def _consulting_agent_left(self, consult: Consult, event: LegEnded) -> list[Command]:
@@ -254,6 +185,9 @@ class Consulting(Hopping):
         merged = self.call.consult is ConsultState.MERGED
         if consult.peer is not None and (merged or consult.on_agent_hangup == "forward"):
             return self._forwarded(consult, consult.peer)
+        heir = self._heir()
+        if heir is not None:
+            return [*self._end_consult(), *self._pass_to(heir)]
         if consult.peer is None and consult.on_agent_hangup == "forward":
             consult.forwarding = self.call.passing_on = True
             self.call.ringback = Ringback.TONE
@@ -270,12 +204,16 @@ class Consulting(Hopping):
         commands = self._after_consult()
         if self.consult is not None and self.transfer is not None and self.transfer.outcome is not None:
             commands += self._end_consult()
-        if self.call.state is CallState.AGENTS_ONLY and self.consult is None:  # of two who talked, one is left
-            commands += [c for leg in self.call.others for c in self._release(leg, NORMAL)]
+        if self.call.state is CallState.AGENTS_ONLY and self.consult is None and len(self._people()) < 2:
+            commands += self._release_others()  # of two who talked, one is left
         commands += self._settle()
-        if self.call.state is not CallState.TALKING:
-            commands += self._unhold(*self.call.legs.values())
-        return commands
+        if self.call.state not in (CallState.TALKING, CallState.AGENTS_ONLY):
+            commands += self._reopen(*self.call.legs.values())
+        return [*commands, *self._after_joining()]
+
+    def _after_joining(self) -> list[Command]:
+        """What follows for those who joined, from where the call is (joining.py)."""
+        raise NotImplementedError
 
     def _agent_moved(self) -> None:
         """The agent speaks through another leg from now on (RFC 3891): the consult is that one's."""
@@ -290,11 +228,6 @@ class Consulting(Hopping):
         if consult is not None and self.call.state is CallState.TRANSFERRING:
             return consult.hunt.cancel(now)
         return super(Consulting, self)._cancel(now)  # slots=True makes another class: no bare super()
-
-    def _agent(self) -> Leg | None:
-        """The one who talks to the customer."""
-        leg = self.call.legs.get(self.transfer.bridged) if self.transfer and self.transfer.bridged else None
-        return leg if leg is not None and leg.state is LegState.CONNECTED else None
 
     def _go_consult(self, trigger: ConsultTrigger) -> None:
         self.call.consult = advance(CONSULT_TRANSITIONS, self.call.consult, trigger)

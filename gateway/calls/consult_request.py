@@ -28,7 +28,8 @@ class Consulted(Model):
     user_to_user: Uuis = ()
     timeout_s: Annotated[Seconds, Field(alias="timeout")] = 30.0
     note: Annotated[str, Field(max_length=2000)] | None = None
-    on_agent_hangup: Literal["forward", "end"] = "forward"
+    on_agent_hangup: Literal["forward", "end"] | None = None
+    """Default: as the channel says, which is `forward` unless it says otherwise."""
     leg_id: Name | None = None
 
     @model_validator(mode="wrap")

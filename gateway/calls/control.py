@@ -113,6 +113,8 @@ class CallControl(Ending):
         match event:
             case LegOffered():
                 return self._offered() if event.replaces is None else self._replacement_offered(event)
+            case LegRinging() if self._joins(event.leg_id):
+                return self._joiner_rings(event.leg_id)
             case LegRinging():
                 return self._dialling.ringing(event, now) if self._dialling else []
             case LegAnswered():
@@ -129,7 +131,7 @@ class CallControl(Ending):
                 self.turns.digits_sent()
                 return self._go_on()
             case PlaybackEnded():
-                ended = self._carry_out(self.turns.playback_ended(event))
+                ended = [*self._carry_out(self.turns.playback_ended(event)), *self._announced(event)]
                 briefed = self._dialling.playback_ended(event.playback_id, now) if self._dialling else []
                 return ended + briefed + self._go_on()
             case PlaybackStarted() | SoundFailed():
@@ -195,6 +197,8 @@ class CallControl(Ending):
         leg = self.call.customer
         if leg_id in self._replacing:
             return self._replacement_answered(leg_id)
+        if self._joins(leg_id):
+            return self._joiner_answered(leg_id)
         if leg_id != leg.id:
             return self._dialling.answered(leg_id, now) if self._dialling else []
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.ACK)
@@ -251,7 +255,8 @@ class CallControl(Ending):
 
     def _digit(self, leg_id: LegId, digit: str) -> list[Command]:
         transfer, leg = self._dialling, self.call.legs.get(leg_id)
-        if self.call.state is CallState.TALKING and leg is not None and leg.room is not Room.LOBBY:
+        people = self.call.state in (CallState.TALKING, CallState.AGENTS_ONLY)
+        if people and leg is not None and leg.room is not Room.LOBBY:
             return self._relay(leg_id, digit)
         if leg_id != self.call.customer.id or self.turns.parked:  # a parked bot hears no digit
             return transfer.digit(leg_id, digit, self._now) if transfer else []
@@ -281,6 +286,8 @@ class CallControl(Ending):
                 return self._part()
             case Timer.MAX_TALK:
                 return self.transfer.timer(timer, self._now) if self.transfer else []
+            case Timer.JOIN:
+                return self._ring_is_over()
             case Timer.NOTICE:
                 return self._release_others()
             case _:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from gateway.calls.causes import LOST, NORMAL, Cause, EndedBy
 from gateway.calls.commands import Command, EndCall, Hangup, Note, Reject, StopTimer, Timer, TurnDown
-from gateway.calls.consult import Consulting, word_of
 from gateway.calls.events import (
     Event,
     HangupRequested,
@@ -17,6 +16,7 @@ from gateway.calls.events import (
 )
 from gateway.calls.handing import Handing
 from gateway.calls.model import Leg
+from gateway.calls.ordering import Ordering, word_of
 from gateway.calls.orders import Ordered
 from gateway.calls.refers import (
     AnswerRefer,
@@ -41,7 +41,7 @@ from gateway.calls.view import farewell
 
 
 @dataclass(slots=True)
-class Ending(Consulting):
+class Ending(Ordering):
     """The end is the customer's leg; those of others are waited for."""
 
     def _is_late(self, event: Event) -> bool:
@@ -87,7 +87,7 @@ class Ending(Consulting):
         leg = self.call.customer
         commands = [*self._end_consult(), *self._drop_hop(self._now, customer_left=True, by_gateway=True)]
         commands += self.transfer.customer_left(self._now, by_gateway=True) if self.transfer else []
-        commands += [*self._after_transfer(), *self._release_replacements()]
+        commands += [*self._after_transfer(), *self._release_replacements(), *self._release_joined(supervisors=True)]
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.RELEASE)
         return [*commands, *self._closing(cause, by), Hangup(leg.id, cause, tuple((headers or {}).items()))]
 
@@ -106,7 +106,7 @@ class Ending(Consulting):
             commands += self._customer_left(by_gateway=not event.by_peer, lost=event.cause.reason in LOST)
         elif self._gone is not None and not any(one.state is LegState.CONNECTED for one in self.call.others):
             commands.append(StopTimer(Timer.NOTICE))  # whoever heard it has hung up
-        else:
+        elif leg.id not in self._let_go:
             self._replacing.pop(leg.id, None)
             commands += self._one_left(leg, event)
         return commands
@@ -118,7 +118,7 @@ class Ending(Consulting):
         if self.transfer is not None:
             commands += self.transfer.customer_left(self._now, by_gateway=by_gateway, lost=lost)
             commands += self._after_transfer()
-        commands += self._release_replacements()
+        commands += [*self._release_replacements(), *self._release_joined(supervisors=True)]
         if self.transfer is not None:  # the peer took a REFER: it may say what became of it
             return [*commands, *self._stop_all(Timer.NOTICE, Timer.RING)]
         return [*commands, *self._stop_all(Timer.NOTICE), *self.conversation.give_up()]
@@ -129,23 +129,40 @@ class Ending(Consulting):
         commands += transfer.customer_left(self._now, by_gateway=by_gateway, stay=True)
         commands += [*self._after_transfer(), *self._release_replacements()]
         self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.CUSTOMER_LEFT)
-        commands += self._stop_all(Timer.RING, Timer.ACCEPT, Timer.MAX_TALK)
+        commands += [
+            *self._reopen(*self.call.legs.values()),
+            *self._stop_all(Timer.RING, Timer.ACCEPT, Timer.MAX_TALK, Timer.JOIN),
+        ]
         return [*commands, *self.conversation.farewell(farewell(self._last_words()))]
 
     def _part(self) -> list[Command]:
         """Those who talk on after the customer are released, and whoever is called."""
-        return self._end_consult()
+        return [*self._end_consult(), *self._release_others()]
+
+    def _one_of_people_left(self, leg: Leg, event: LegEnded) -> list[Command]:
+        """Of those who talk on after the customer; the others stay as long as there are two of them."""
+        consult = self.consult
+        if consult is None:
+            return []
+        if leg is consult.agent:
+            return self._end_consult()
+        if leg is consult.peer:
+            return self._consult_over("consultant")
+        return consult.hunt.leg_ended(event, self._now) if consult.peer is None and consult.hunt.calls(leg.id) else []
 
     def _one_left(self, leg: Leg, event: LegEnded) -> list[Command]:
         """Of the people, not the customer."""
+        if self._joins(leg.id):
+            return self._joiner_left(leg.id)
         if self.call.state is CallState.AGENTS_ONLY:
-            consult = self.consult
-            hunted = consult is not None and consult.peer is None and consult.hunt.calls(leg.id)
-            return consult.hunt.leg_ended(event, self._now) if consult and hunted else self._part()
+            return self._one_of_people_left(leg, event)
         of_consult = self._one_of_consult_left(leg, event)
         if of_consult is not None:
             return of_consult
         hop = self.hop
+        heir = self._heir() if self.transfer is not None and leg.id == self.transfer.bridged else None
+        if heir is not None:
+            return self._pass_to(heir)
         if hop is not None and leg is hop.referrer:
             return self._referrer_left()
         if hop is not None and hop.transfer is not None and hop.transfer.calls(leg.id):

@@ -54,11 +54,13 @@ class Handing:
         """Ask the first target, or all of them at once; none if something else about it is `wrong`."""
         self._left = deque(callees(self.switch))
         asked: JsonObject = {"method": self.switch.method, "targets": [one.value for one in self._left]}
+        if self.switch.note is not None:
+            asked["note"] = self.switch.note
         started = Note(f"{self.noun}.started", self._named() | asked)
         try:
-            self._uui = encode_all([one if isinstance(one, str) else _uui(one) for one in self.switch.user_to_user])
+            self._uui = encoded_uui(self.switch)
         except ValueError as error:
-            wrong = f"userToUser: {error}"
+            wrong = str(error)
         if wrong is not None:
             self._detail = wrong
             return [started, *self._give_up(TransferReason.INVALID_REQUEST, now)]
@@ -180,6 +182,14 @@ class Handing:
 
     def _leg(self, leg_id: LegId) -> Leg | None:
         return next((leg for leg in self.call.others if leg.id == leg_id), None)
+
+
+def encoded_uui(switch: Switch) -> tuple[str, ...]:
+    """Whole header values (RFC 7433). Raises ValueError, a sentence that begins with the field."""
+    try:
+        return encode_all([one if isinstance(one, str) else _uui(one) for one in switch.user_to_user])
+    except ValueError as error:
+        raise ValueError(f"userToUser: {error}") from None
 
 
 def _ms(since: float | None, until: float) -> int:

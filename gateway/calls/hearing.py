@@ -49,6 +49,9 @@ def _heard_by(call: Call, ear: Leg, live: list[Leg]) -> Iterator[Party]:
     if room is Room.CONSULT and call.consult is ConsultState.DIALLING and ear.role is not Role.SUPERVISOR:
         yield RINGBACK_TONE
         return
+    told = call.announcement
+    if told is not None and told.to in (None, ear.id):
+        yield BotParty()
     others = [leg for leg in live if leg is not ear and room_of(call, leg) is room]
     for mouth in others:
         if _audible(mouth, ear):

@@ -10,12 +10,15 @@
 | `call.ended` | the last leg is gone; the last of a call, always | `cause` `endedBy` `sipStatus` `q850` `durationMs` |
 | `leg.joined` | a leg was answered, its media flows; or it came over from another call | `role` `codec` |
 | `leg.held` `leg.unheld` | the peer put us on hold, or took us back; or we hold the leg (`by`: `gateway`) | `hold`: `sendonly` or `inactive`; – |
+| `leg.dialling` | somebody is called to join the talk, or to supervise it | `role` `target`; `mode` of a supervisor |
+| `leg.muted` `leg.unmuted` | the leg is heard by nobody; it is heard again | – |
+| `leg.modeChanged` | a supervisor is heard by others from now on, or not | `mode` `whisperTo` |
 | `leg.left` | a leg's dialog is gone, or went over to another call | `role` `cause` `sipStatus` `q850` `by`: whose BYE, CANCEL or silence, `peer` or `gateway`; `rtp`: quality.py `as_json`, null without media |
 | `dtmf.received` | a key was pressed | `digit`; `•` while it may belong to a `secure` collection |
-| `transfer.started` | the customer is to be handed to people | `transferId` `method` `targets`; `hopOf`: the transfer that lasts meanwhile, if people pass the customer on |
+| `transfer.started` | the customer is to be handed to people | `transferId` `method` `targets`; `hopOf`: the transfer that lasts meanwhile, if people pass the customer on; `note` |
 | `transfer.ringing` `transfer.answered` `transfer.accepted` `transfer.bridged` | how far it is | `transferId` `legId` `target` |
 | `transfer.ended` | how it ended; exactly one for each that started | the status object of transfer.md |
-| `consult.started` | the agent asks somebody, the customer hears music | `consultId` `hopOf` `method` `targets` |
+| `consult.started` | the agent asks somebody, the customer hears music | `consultId` `hopOf` `method` `targets`; `note` |
 | `consult.ringing` `consult.answered` | how far it is | `consultId` `hopOf` `legId` `target` |
 | `consult.failed` | nobody was reached: agent and customer are together again | `consultId` `target` `reason` `sipStatus` |
 | `consult.swapped` `consult.merged` | the agent changed rooms; all three are in one | `consultId` `target`; `state` |
@@ -110,6 +113,10 @@ class Type(StrEnum):
     LEG_JOINED = "leg.joined"
     LEG_HELD = "leg.held"
     LEG_UNHELD = "leg.unheld"
+    LEG_DIALLING = "leg.dialling"
+    LEG_MUTED = "leg.muted"
+    LEG_UNMUTED = "leg.unmuted"
+    LEG_MODE_CHANGED = "leg.modeChanged"
     LEG_LEFT = "leg.left"
     DTMF_RECEIVED = "dtmf.received"
     TRANSFER_STARTED = "transfer.started"
@@ -139,7 +146,16 @@ class Type(StrEnum):
 _AS_NOTED = frozenset(
     type_.value
     for type_ in Type
-    if type_.value.startswith(("transfer.", "consult.", "customer.")) or type_ in (Type.LEG_HELD, Type.LEG_UNHELD)
+    if type_.value.startswith(("transfer.", "consult.", "customer."))
+    or type_
+    in (
+        Type.LEG_DIALLING,
+        Type.LEG_HELD,
+        Type.LEG_UNHELD,
+        Type.LEG_MUTED,
+        Type.LEG_UNMUTED,
+        Type.LEG_MODE_CHANGED,
+    )
 )
 """Notes of these names stand in the history as they are."""
 LAST = frozenset({Type.CALL_ENDED.value, Type.CALL_REFUSED.value})

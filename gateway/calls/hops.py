@@ -162,15 +162,14 @@ class Hopping(Replacing):
             return self._take_place(hop.referrer, leg)
         if isinstance(self.transfer, Transfer):
             self.transfer.adopt(leg, told)
-        return [*self._unhold(self.call.customer), *self._release(hop.referrer)]
+        return [*self._reopen(self.call.customer), *self._release(hop.referrer)]
 
     def _not_passed_on(self, hop: Hop, reason: TransferReason, told: JsonObject) -> list[Command]:
         """Nobody is: both are together again; or the customer is alone, and `onFail` of the transfer holds."""
         if not isinstance(self.transfer, Transfer):
             return []
         self.transfer.hops.append(told)
-        alone = hop.referrer.state is not LegState.CONNECTED
-        return self.transfer.left_alone(reason, self._now) if alone else []
+        return self.transfer.left_alone(reason, self._now) if self._agent() is None else []
 
     def _referrer_left(self) -> list[Command]:
         """Whoever passes on has hung up: the customer is called through."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType, TypeAlias
+from typing import Literal, NewType, TypeAlias
 
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.states import CallState, ConsultState, LegState
@@ -165,6 +165,10 @@ class PostSession:
     parameters: JsonObject = field(default_factory=dict)
 
 
+OnAgentHangup: TypeAlias = Literal["forward", "end"]
+"""What becomes of a consult when its agent hangs up: the customer goes to the consultant, or it ends with the talk."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelPolicy:
     """A channel, as the core needs it."""
@@ -182,6 +186,8 @@ class ChannelPolicy:
     """Whom the customer goes to after the fallback was spoken; None: nobody, the call ends."""
     post_session: PostSession | None = None
     """Where the customer goes when the agent has ended the talk, unless the switch says another one (transfer.md)."""
+    on_agent_hangup: OnAgentHangup = "forward"
+    """Unless the order of a consult says otherwise (control-api.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +204,14 @@ class Caller:
     verstat: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     user_to_user: tuple[JsonObject, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What people hear beside their talk; `to` None: all of them."""
+
+    playback_id: int
+    to: LegId | None = None
 
 
 @dataclass(slots=True)
@@ -224,6 +238,8 @@ class Call:
     passing_on: bool = False
     """Whoever talks to the customer is passing them on to somebody else."""
     consult: ConsultState = ConsultState.NONE
+    announcement: Announcement | None = None
+    """What plays to people now."""
     closing: bool = False
     """Its bot is told nothing more: it ends as soon as what plays has been heard."""
 

@@ -6,12 +6,9 @@ Each is carried out if the call takes it when its turn comes (`allowed.py`); els
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from gateway.calls.commands import Playable
-from gateway.calls.model import LegId, Role, SupervisorMode
+from gateway.calls.commands import PlayUrl
+from gateway.calls.model import LegId, OnAgentHangup, Role, Spoken, SupervisorMode
 from gateway.calls.switch import Switch
-
-OnAgentHangup: TypeAlias = Literal["forward", "end"]
-"""What becomes of a consult when its agent hangs up: the customer goes to the consultant, or it ends with the talk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +16,8 @@ class Consult:
     """The agent asks somebody, the customer hears music. Of `target` only whom, how and for how long to call counts."""
 
     target: Switch
-    on_agent_hangup: OnAgentHangup = "forward"
+    on_agent_hangup: OnAgentHangup | None = None
+    """None: as the channel says."""
     agent: LegId | None = None
     """Whose consult it is; None: of the one who talks to the customer."""
 
@@ -96,7 +94,7 @@ class PressKeys:
 class PlayAnnouncement:
     """`to` (None: all) hears this, beside what they hear already; in place of the one that plays."""
 
-    item: Playable
+    what: Spoken | PlayUrl
     to: LegId | None = None
     loop: bool = False
 

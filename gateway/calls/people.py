@@ -21,6 +21,7 @@ from gateway.calls.commands import (
 from gateway.calls.conversation import Tell
 from gateway.calls.desk import Desk
 from gateway.calls.model import (
+    JsonObject,
     Leg,
     LegId,
     LegParty,
@@ -46,6 +47,7 @@ from gateway.calls.states import (
 )
 from gateway.calls.switch import OnFailHandoff, Switch
 from gateway.calls.transfer import Transfer
+from gateway.calls.view import rfc3339
 
 RELAYED_MS = 160
 """How long a key is that one leg pressed and another is sent."""
@@ -189,12 +191,46 @@ class AmongPeople(Desk):
                 commands.append(Hangup(leg.id, NORMAL))
         return commands
 
-    def _unhold(self, *legs: Leg) -> list[Command]:
-        """Our own hold was for those who talked then: nobody is left in it when others talk, or nobody does."""
-        held = [leg for leg in legs if leg.held and leg.state is LegState.CONNECTED]
-        for leg in held:
-            leg.held = False
-        return [Note("leg.unheld", {"legId": leg.id, "by": "gateway"}) for leg in held]
+    def _reopen(self, *legs: Leg) -> list[Command]:
+        """Our own holds and mutes were for those who talked then: nobody is left in them when others talk, or nobody
+        does."""
+        commands: list[Command] = []
+        for leg in legs:
+            if leg.state is not LegState.CONNECTED or leg.role is Role.SUPERVISOR:
+                continue
+            if leg.held:
+                commands.append(Note("leg.unheld", {"legId": leg.id, "by": "gateway"}))
+            if leg.muted:
+                commands.append(Note("leg.unmuted", {"legId": leg.id}))
+            leg.held = leg.muted = False
+        return commands
+
+    def _agent(self) -> Leg | None:
+        """The one who talks to the customer."""
+        leg = self.call.legs.get(self.transfer.bridged) if self.transfer and self.transfer.bridged else None
+        return leg if leg is not None and leg.state is LegState.CONNECTED else None
+
+    def _people(self) -> list[Leg]:
+        """All who talk, but for the customer and supervisors."""
+        rooms, roles = (Room.MAIN, Room.CONSULT), (Role.AGENT, Role.CONSULT)
+        return [
+            leg
+            for leg in self.call.others
+            if leg.state is LegState.CONNECTED and leg.room in rooms and leg.role in roles
+        ]
+
+    def _heir(self) -> Leg | None:
+        """Who is the agent when the one who talks to the customer leaves: somebody who joined them."""
+        talks = self.transfer.bridged if self.transfer else None
+        joined = (leg for leg in self._people() if leg.role is Role.AGENT and leg.room is Room.MAIN)
+        return next((leg for leg in joined if leg.id != talks), None)
+
+    def _pass_to(self, heir: Leg) -> list[Command]:
+        """The agent has left, this one is the agent now."""
+        if isinstance(self.transfer, Transfer):
+            told: JsonObject = {"kind": "joined", "status": "SUCCESS", "legId": heir.id, "at": rfc3339(self._now)}
+            self.transfer.adopt(heir, told)
+        return self._reopen(self.call.customer)
 
     def _relay(self, leg_id: LegId, digit: str) -> list[Command]:
         """Keys follow the edges of the leg that pressed them (house.md): the bridge carries none by itself."""

@@ -130,15 +130,24 @@ class Turns:
 
     def say(self, spoken: Spoken) -> Play:
         """Something the gateway says of its own accord, behind whatever plays now; no digit interrupts it."""
-        item: Playable
-        item = PlayPrompt(spoken.prompt) if spoken.prompt is not None else SayText(spoken.text or "", False, self.voice)
-        return self._play((item,), (), _OFF)
+        return self._say(spoken)
 
-    def aside(self, spoken: Spoken) -> Play:
-        """Something for people in the lobby: nobody's turn waits for it."""
-        play = self.say(spoken)
+    def aside(self, what: Spoken | PlayUrl) -> Play:
+        """Something for people: nobody's turn waits for it."""
+        play = self._say(what)
         self._playing.pop()
         return play
+
+    def _say(self, what: Spoken | PlayUrl) -> Play:
+        item: Playable
+        match what:
+            case PlayUrl():
+                item = what
+            case Spoken(prompt=str(name)):
+                item = PlayPrompt(name)
+            case _:
+                item = SayText(what.text or "", False, self.voice)
+        return self._play((item,), (), _OFF)
 
     def park(self) -> list[Step]:
         """The customer goes to people: what the bot had in mind is dropped."""

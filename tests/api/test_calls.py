@@ -37,7 +37,7 @@ async def test_a_call_in_full(gateway: Node, key: str):
         "direction": "inbound",
         "state": "bot",
         "consultState": "none",
-        "allowed": ["transfer", "hangup"],
+        "allowed": ["transfer", "legs", "hangup"],
         "from": "+12125550123",
         "fromName": None,
         "to": "+12125550100",
@@ -192,7 +192,7 @@ async def test_what_the_call_says_of_replies(gateway: Node, key: str):
     assert answer.problem == (422, "invalid") and answer.body["path"] == "replies[0]"
     gateway.control.refusal = NotNow()
     answer = await gateway.ask("POST", "/v1/calls/call_0001/replies", key, json=HELLO)
-    assert answer.problem == (409, "illegal-state") and answer.body["allowed"] == ["transfer", "hangup"]
+    assert answer.problem == (409, "illegal-state") and answer.body["allowed"] == ["transfer", "legs", "hangup"]
 
 
 async def test_an_ending_call_takes_no_replies(gateway: Node, key: str):
@@ -226,7 +226,7 @@ async def test_the_type_of_the_reply_may_stand_in_it(gateway: Node, key: str):
 async def test_a_transfer_is_taken_back(gateway: Node, key: str):
     gateway.control.add(a_call(1)).state = CallState.TRANSFERRING
     answer = await gateway.ask("DELETE", TRANSFER, key)
-    assert (answer.status, answer.body["allowed"]) == (202, ["cancel-transfer", "hangup"])
+    assert (answer.status, answer.body["allowed"]) == (202, ["cancel-transfer", "legs", "hangup"])
     assert gateway.control.transfers == [("call_0001", None)]
 
 
@@ -234,9 +234,9 @@ async def test_a_transfer_is_taken_back(gateway: Node, key: str):
     ("method", "state", "allowed"),
     [
         ("POST", CallState.OFFERED, ["hangup"]),
-        ("POST", CallState.TRANSFERRING, ["cancel-transfer", "hangup"]),
-        ("DELETE", CallState.BOT, ["transfer", "hangup"]),
-        ("DELETE", CallState.TALKING, ["consult", "transfer", "hold", "hangup"]),
+        ("POST", CallState.TRANSFERRING, ["cancel-transfer", "legs", "hangup"]),
+        ("DELETE", CallState.BOT, ["transfer", "legs", "hangup"]),
+        ("DELETE", CallState.TALKING, ["consult", "transfer", "hold", "legs", "play", "hangup"]),
     ],
 )
 async def test_a_transfer_in_the_wrong_state(
@@ -254,7 +254,12 @@ async def test_people_pass_the_customer_on_one_at_a_time(gateway: Node, key: str
     assert (await gateway.ask("POST", TRANSFER, key, json=PERSON)).status == 202
     call.passing_on = True
     again = await gateway.ask("POST", TRANSFER, key, json=PERSON)
-    assert again.problem == (409, "illegal-state") and again.body["allowed"] == ["cancel-transfer", "hold", "hangup"]
+    assert again.problem == (409, "illegal-state") and again.body["allowed"] == [
+        "cancel-transfer",
+        "hold",
+        "legs",
+        "hangup",
+    ]
     assert (await gateway.ask("DELETE", TRANSFER, key)).status == 202
 
 

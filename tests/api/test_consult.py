@@ -36,7 +36,7 @@ async def test_an_agent_asks_somebody(gateway: Node, key: str):
             "onAgentHangup": "end", "legId": "leg_agent", "sipUri": None}  # fmt: skip
     answer = await gateway.ask("POST", f"{PATH}/consult", key, json=body)
     assert (answer.status, answer.body["consultState"]) == (202, "dialling")
-    assert answer.body["allowed"] == ["forward", "end-consult", "hangup"]
+    assert answer.body["allowed"] == ["forward", "end-consult", "legs", "play", "hangup"]
     [(call_id, order)] = gateway.control.orders
     assert call_id == "call_0001" and (order.on_agent_hangup, order.agent) == ("end", "leg_agent")
     target = order.target

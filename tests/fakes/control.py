@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from gateway.api.control import NotNow, Reloaded, TrunkStatus
 from gateway.calls.allowed import allowed
 from gateway.calls.causes import Cause, EndedBy
-from gateway.calls.consult import word_of
 from gateway.calls.errors import BotError
 from gateway.calls.model import Call, Caller, CallId, ChannelPolicy, Leg, LegId, Role
+from gateway.calls.ordering import word_of
 from gateway.calls.orders import Consult, Hold, Order
 from gateway.calls.replies import BotResponse
 from gateway.calls.states import CallState, ConsultState, LegState

@@ -135,5 +135,8 @@ async def talking(gateway: GatewayProcess, operator: Operator, bot: BotServer, c
         sing(customer=customer, agent=agent)
         await gateway.wait_for("transfer.bridged")
         call = await operator.call()
-        assert call["allowed"] == ["consult", "transfer", "hold", "hangup"] and call["consultState"] == "none"
+        assert (
+            call["allowed"] == ["consult", "transfer", "hold", "legs", "play", "hangup"]
+            and call["consultState"] == "none"
+        )
         yield Talk(operator, bot, customer, agent, consultant, call["id"])

@@ -249,7 +249,7 @@ async def test_the_customer_hangs_up_and_the_others_talk_on(talk: Talk, state: s
     assert talk.bot.events == ["start", "transfer", "hangup"]
     assert (await talk.status())["hangup"] is True
     _, call = await talk.operator.asks("GET", f"/v1/calls/{talk.id}")
-    assert (call["state"], call["allowed"]) == ("agents-only", ["end-consult", "hangup"])
+    assert (call["state"], call["allowed"]) == ("agents-only", ["end-consult", "legs", "play", "hangup"])
     if state == "dialling":
         await talk.consultant.answers()
         sing(consultant=talk.consultant)
@@ -283,7 +283,14 @@ async def test_hold_and_unhold(talk: Talk) -> None:
     call = await talk.does("POST", "hold")
     assert call["legs"][0]["held"] and "unhold" in call["allowed"]
     await talk.everybody_hears({"customer": MUSIC, "agent": MUSIC})
-    assert (await talk.refuses("POST", "hold"))["allowed"] == ["consult", "transfer", "unhold", "hangup"]
+    assert (await talk.refuses("POST", "hold"))["allowed"] == [
+        "consult",
+        "transfer",
+        "unhold",
+        "legs",
+        "play",
+        "hangup",
+    ]
     assert not (await talk.does("POST", "unhold", {}))["legs"][0]["held"]
     await talk.everybody_hears(BACK)
     agent = call["legs"][1]["legId"]
@@ -327,11 +334,11 @@ async def test_the_customer_waits_while_two_of_three_talk(talk: Talk) -> None:
 async def test_what_each_state_refuses(talk: Talk) -> None:
     told = await talk.refuses("POST", "swap")
     assert (told["state"], told["consultState"]) == ("talking", "none")
-    assert told["allowed"] == ["consult", "transfer", "hold", "hangup"]
+    assert told["allowed"] == ["consult", "transfer", "hold", "legs", "play", "hangup"]
     await talk.refuses("DELETE", "consult")
     await talk.reaches("merged")
     told = await talk.refuses("POST", "merge")
-    assert told["allowed"] == ["forward", "end-consult", "hold", "hangup"]
+    assert told["allowed"] == ["forward", "end-consult", "hold", "legs", "play", "hangup"]
     await talk.refuses("POST", "consult", {"phoneNumber": EXPERT})
     await talk.refuses("POST", "transfer", {"phoneNumber": EXPERT})
     await talk.everybody_hears(TOGETHER)

@@ -211,7 +211,7 @@ async def test_an_operator_transfers_and_takes_it_back(
     await agent.is_called()
     agent.rings()
     code, problem = await operator.asks("POST", path, {"phoneNumber": NUMBER})
-    assert (code, problem["state"], problem["allowed"]) == (409, "transferring", ["cancel-transfer", "hangup"])
+    assert (code, problem["state"], problem["allowed"]) == (409, "transferring", ["cancel-transfer", "legs", "hangup"])
     code, _ = await operator.asks("DELETE", path)
     assert code == 202
     await agent.is_cancelled()

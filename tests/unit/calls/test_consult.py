@@ -7,9 +7,9 @@ import pytest
 from gateway.calls.allowed import allowed
 from gateway.calls.causes import MEDIA_TIMEOUT, NORMAL, EndedBy
 from gateway.calls.commands import EndCall, Hangup, Note, Play, Timer, TurnDown
-from gateway.calls.consult import word_of
 from gateway.calls.events import LegAnswered, LegEnded, LegOffered, RepliesPushed, TransferCancelled, TransferRequested
 from gateway.calls.model import BotParty, LegId, LegParty, MusicParty, Party, Role, Room
+from gateway.calls.ordering import word_of
 from gateway.calls.orders import Consult, EndConsult, Forward, Hold, Merge, Order, Ordered, Swap
 from gateway.calls.refers import AnswerRefer, ReferReceived, ReferTarget
 from gateway.calls.replies import parse_response
@@ -102,7 +102,7 @@ def test_none_consult() -> None:
     desk = Agent().consults()
     assert desk.consult_state is ConsultState.DIALLING and desk.dials[1].number == "+4916"
     assert desk.hears(CUSTOMER, MUSIC) and desk.hears(desk.ann, RINGBACK)
-    assert allowed(desk.control.call) == ["forward", "end-consult", "hangup"]
+    assert allowed(desk.control.call) == ["forward", "end-consult", "legs", "play", "hangup"]
     assert desk.told_of == ["consult.started"]
 
 
@@ -129,7 +129,7 @@ def test_dialling_answered() -> None:
     assert desk.consult_state is ConsultState.CONSULTING
     assert desk.talk(desk.ann, desk.bob) and desk.hears(CUSTOMER, MUSIC)
     assert desk.told_of == ["consult.started", "consult.answered"]
-    assert allowed(desk.control.call) == ["swap", "merge", "forward", "end-consult", "hangup"]
+    assert allowed(desk.control.call) == ["swap", "merge", "forward", "end-consult", "legs", "play", "hangup"]
 
 
 @pytest.mark.parametrize("order", [Consult(BOB), Swap(), Merge()])
@@ -208,7 +208,7 @@ def test_dialling_customer_leaves() -> None:
     desk.customer_leaves()
     assert desk.state is CallState.AGENTS_ONLY and not desk.hangups and desk.hears(desk.ann, RINGBACK)
     assert [ask.event.value for ask in desk.asks] == ["start", "transfer", "hangup"]
-    assert "customer.left" in desk.told_of and allowed(desk.control.call) == ["end-consult", "hangup"]
+    assert "customer.left" in desk.told_of and allowed(desk.control.call) == ["end-consult", "legs", "play", "hangup"]
     desk.answers(1)
     assert desk.talk(desk.ann, desk.bob)
     desk.agent_leaves()
@@ -239,7 +239,7 @@ def test_consulting_swap() -> None:
 def test_consulting_merge() -> None:
     desk = Agent().merged()
     assert desk.consult_state is ConsultState.MERGED and desk.talk(CUSTOMER, desk.ann, desk.bob)
-    assert allowed(desk.control.call) == ["forward", "end-consult", "hold", "hangup"]
+    assert allowed(desk.control.call) == ["forward", "end-consult", "hold", "legs", "play", "hangup"]
 
 
 @pytest.mark.parametrize("start", ["consulting", "swapped", "merged"])
@@ -457,7 +457,7 @@ def test_the_agent_goes_on_at_another_phone(start: str) -> None:
 def test_the_call_to_a_consultant_whose_agent_is_gone_is_taken_back() -> None:
     desk = Agent().consults()
     desk.agent_leaves()
-    assert allowed(desk.control.call) == ["cancel-transfer", "hangup"]
+    assert allowed(desk.control.call) == ["cancel-transfer", "legs", "hangup"]
     desk.happens(TransferCancelled())
     assert desk.hangups == [desk.leg(1)] and desk.state is CallState.BOT
     assert [told["reason"] for told in desk.transfers_told] == ["cancelled"]

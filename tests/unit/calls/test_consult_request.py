@@ -24,7 +24,7 @@ def test_all_that_can_be_said() -> None:
 
 def test_a_target_is_enough() -> None:
     order = parse_consult(b'{"phoneNumber": "+4915"}').order()
-    assert order == Consult(Switch.model_validate({"phoneNumber": "+4915"}), "forward", None)
+    assert order == Consult(Switch.model_validate({"phoneNumber": "+4915"}), None, None)
 
 
 @pytest.mark.parametrize(

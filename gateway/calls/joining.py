@@ -1,0 +1,142 @@
+"""Others whom the API calls into a call, beside those of transfers and consults: agents who join the talk, and
+supervisors; a base of control.py (control-api.md, `POST …/legs`).
+
+Whoever joins changes no state of the call and of the consult. When the agent leaves, one who joined is the agent.
+"""
+
+from dataclasses import dataclass, field
+
+from gateway.calls.causes import NORMAL, NOT_ANSWERED, Cause
+from gateway.calls.commands import Command, Dial, Hangup, Note, StartTimer, StopTimer, Timer, TurnDown, Why
+from gateway.calls.consult import Consulting
+from gateway.calls.handing import encoded_uui
+from gateway.calls.model import JsonObject, Leg, LegId, Role, Room, SupervisorMode
+from gateway.calls.orders import AddLeg
+from gateway.calls.outbound import NoWay, TransferReason, callees
+from gateway.calls.states import LEG_TRANSITIONS, CallState, LegState, LegTrigger, advance
+
+_WHY: dict[TransferReason, Why] = {
+    TransferReason.BLOCKED: "blocked",
+    TransferReason.UNREACHABLE: "unreachable",
+    TransferReason.NO_AGENTS: "agent-busy",
+}
+
+
+@dataclass(slots=True)
+class Joining(Consulting):
+    """What control knows of those who join."""
+
+    _until: dict[LegId, float] = field(default_factory=dict)
+    """Who is called, and when it has rung for too long."""
+    _whispers_to: dict[LegId, LegId] = field(default_factory=dict)
+    """Of supervisors who said so; else they whisper to whoever talks to the customer."""
+
+    # ── They are called ─────────────────────────────────────────────────────────────────────────────
+
+    def _add_leg(self, order: AddLeg) -> list[Command]:
+        wrong = self._whisper_refused(order.whisper_to)
+        if wrong is not None:
+            return [TurnDown("legs", "invalid", wrong)]
+        (callee,) = callees(order.target)
+        try:
+            uui = encoded_uui(order.target)
+        except ValueError as error:
+            return [TurnDown("legs", "invalid", str(error))]
+        way = self.outbound.way_to(self.call, order.target, callee, self._now)
+        if isinstance(way, NoWay):
+            return [TurnDown("legs", _WHY.get(way.reason, "invalid"), way.detail)]
+        agent = callee.value if callee.kind == "agent" else None
+        leg = Leg(order.leg_id, order.role, LegState.DIALLING, Room.LOBBY, trunk=way.trunk, agent=agent)
+        told: JsonObject = {"legId": leg.id, "role": leg.role.value, "target": way.shown}
+        if leg.role is Role.SUPERVISOR:
+            leg.mode = order.mode
+            told["mode"] = leg.mode.value
+            if order.whisper_to is not None:
+                self._whispers_to[leg.id] = order.whisper_to
+        self.call.others.append(leg)
+        self._until[leg.id] = self._now + callee.timeout_s
+        headers = tuple(callee.headers.items())
+        dial = Dial(leg.id, way.trunk, way.number, way.uri, way.caller, way.diverting, headers, uui)
+        return [Note("leg.dialling", told), dial, *self._join_timer()]
+
+    def _joins(self, leg_id: LegId) -> bool:
+        return leg_id in self._until
+
+    def _joiner_rings(self, leg_id: LegId) -> list[Command]:
+        leg = self.call.legs[leg_id]
+        leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.PROVISIONAL)
+        return []
+
+    def _joiner_answered(self, leg_id: LegId) -> list[Command]:
+        leg = self.call.legs[leg_id]
+        del self._until[leg_id]
+        leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.ANSWERED)
+        if leg.role is Role.AGENT:
+            leg.room = Room.MAIN
+        return self._join_timer()
+
+    def _joiner_left(self, leg_id: LegId) -> list[Command]:
+        """It was not answered."""
+        del self._until[leg_id]
+        return self._join_timer()
+
+    def _ring_is_over(self) -> list[Command]:
+        late = [leg_id for leg_id, until in self._until.items() if until <= self._now]
+        return [*(c for leg_id in late for c in self._call_off(leg_id, NOT_ANSWERED)), *self._join_timer()]
+
+    def _call_off(self, leg_id: LegId, cause: Cause = NORMAL) -> list[Command]:
+        """Not called any more."""
+        del self._until[leg_id]
+        leg = self.call.legs[leg_id]
+        leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.RELEASE)
+        return [Hangup(leg_id, cause)]
+
+    def _join_timer(self) -> list[Command]:
+        if not self._until:
+            return [StopTimer(Timer.JOIN)]
+        return [StartTimer(Timer.JOIN, max(1, round((min(self._until.values()) - self._now) * 1000)))]
+
+    # ── They stay, and go ───────────────────────────────────────────────────────────────────────────
+
+    def _release_joined(self, *, supervisors: bool) -> list[Command]:
+        """Those who joined a talk that is over, and those who were to join it."""
+        called = [leg_id for leg_id in self._until if supervisors or self.call.legs[leg_id].role is Role.AGENT]
+        commands = [command for leg_id in called for command in self._call_off(leg_id)]
+        for leg in self.call.others:
+            joined = leg.role is Role.AGENT and leg.room is Room.MAIN
+            if joined or (supervisors and leg.role is Role.SUPERVISOR):
+                commands += self._release(leg, NORMAL)
+        return [*commands, *self._join_timer()]
+
+    def _release_others(self) -> list[Command]:
+        return [*self._release_joined(supervisors=True), *super(Joining, self)._release_others()]
+
+    def _after_joining(self) -> list[Command]:
+        """What follows for those who joined from where the call is."""
+        commands: list[Command] = []
+        if self.call.state in (CallState.BOT, CallState.TRANSFERRING):  # nobody talks to the customer
+            commands += self._release_joined(supervisors=False)
+        self._follow()
+        return commands
+
+    def _follow(self) -> None:
+        """Supervisors are where the one is whom they whisper to, or the agent, or the customer."""
+        agent = self._agent() or next(iter(self._people()), None)
+        for leg in self.call.others:
+            if leg.role is not Role.SUPERVISOR:
+                continue
+            asked = self.call.legs.get(self._whispers_to.get(leg.id, leg.id))
+            to = asked if asked is not None and asked is not leg and asked.state is LegState.CONNECTED else agent
+            leg.whisper_to = to.id if to is not None and leg.mode is SupervisorMode.WHISPER else None
+            leg.watches = to.id if to is not None else self.call.customer.id
+
+    def _whisper_refused(self, to: LegId | None) -> str | None:
+        """What is wrong with whispering to this leg; None if nothing is."""
+        leg = self.call.legs.get(to) if to is not None else None
+        if to is None:
+            return None
+        if leg is None or leg.state in (LegState.ENDING, LegState.ENDED):
+            return "whisperTo: the call has no such leg"
+        if leg.role in (Role.CUSTOMER, Role.SUPERVISOR):
+            return f"whisperTo: is the leg of a {leg.role.value}; whisper to an agent or a consultant"
+        return None
