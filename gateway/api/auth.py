@@ -102,9 +102,9 @@ class Gate:
             raise ApiProblem(Code.RATE_LIMITED, f"try again in {after} s", headers={"Retry-After": after})
 
 
-def require(caller: Caller, scope: Scope, *, of_node: bool) -> None:
-    """Raise 403 unless the key has the scope and, for what concerns the whole node, is bound to nothing."""
-    if scope.value not in caller.key.scopes:
+def require(caller: Caller, scope: Scope, or_scope: Scope | None = None, *, of_node: bool = False) -> None:
+    """Raise 403 unless the key has one of the scopes and, for what concerns the whole node, is bound to nothing."""
+    if caller.key.scopes.isdisjoint({scope.value, or_scope.value if or_scope else scope.value}):
         header = f'{_REALM}, error="insufficient_scope", scope="{scope.value}"'  # RFC 6750 §3.1
         raise ApiProblem(
             Code.FORBIDDEN, f"it needs the scope {scope.value}", {"scope": scope.value}, {"WWW-Authenticate": header}

@@ -11,9 +11,9 @@ from gateway.api.node_models import Nothing
 from gateway.api.operations import Answer, Asked, Operation
 from gateway.api.problems import Code, invalid
 from gateway.api.reach import Reach, turned_down
-from gateway.api.reading import read_body, read_consult
+from gateway.api.reading import read_body, read_called
 from gateway.api.views import call_out
-from gateway.calls.consult_request import Consulted
+from gateway.calls.called import Consulted
 from gateway.calls.model import Call, LegId
 from gateway.calls.orders import EndConsult, Forward, Hold, Merge, Order, Swap
 from gateway.calls.states import LegState
@@ -32,13 +32,13 @@ class ConsultApi:
     async def consult(self, asked: Asked) -> Answer:
         """POST /v1/calls/{id}/consult"""
         call = await self._reach.commandable(asked)
-        wanted = read_consult(asked.body)
+        wanted = read_called(Consulted, asked.body)
         _known_leg(call, wanted.leg_id)
-        return await self._order(call, wanted.order())
+        return await self._order(asked, call, wanted.order())
 
     async def end_consult(self, asked: Asked) -> Answer:
         """DELETE /v1/calls/{id}/consult"""
-        return await self._order(await self._reach.commandable(asked), EndConsult())
+        return await self._order(asked, await self._reach.commandable(asked), EndConsult())
 
     def _plain(self, order: Order) -> Callable[[Asked], Awaitable[Answer]]:
         """POST /v1/calls/{id}/swap and the like, with nothing to say about it."""
@@ -46,7 +46,7 @@ class ConsultApi:
         async def handle(asked: Asked) -> Answer:
             call = await self._reach.commandable(asked)
             read_body(asked.body, Nothing)
-            return await self._order(call, order)
+            return await self._order(asked, call, order)
 
         return handle
 
@@ -57,13 +57,13 @@ class ConsultApi:
             call = await self._reach.commandable(asked)
             leg_id = read_body(asked.body, HoldBody).leg_id
             _known_leg(call, leg_id)
-            return await self._order(call, Hold(on, LegId(leg_id) if leg_id is not None else None))
+            return await self._order(asked, call, Hold(on, LegId(leg_id) if leg_id is not None else None))
 
         return handle
 
-    async def _order(self, call: Call, order: Order) -> Answer:
+    async def _order(self, asked: Asked, call: Call, order: Order) -> Answer:
         try:
-            await self._control.order(call.id, order)
+            await self._control.order(call.id, order, asked.caller.key.agent)
         except NotNow as refusal:
             raise turned_down(call, refusal) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))

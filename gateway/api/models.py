@@ -28,6 +28,8 @@ class LegOut(Out):
     leg_id: str
     role: str
     """`customer`, `agent`, `consult` or `supervisor`."""
+    agent: str | None
+    """The agent of the plan whose phone it is."""
     state: LegState
     room: Room
     muted: bool

@@ -107,7 +107,7 @@ class ProblemOut(Out):
     status: int
     code: str
     detail: str
-    in_: Literal["body", "query", "header"] | None = Field(None, alias="in")
+    in_: Literal["body", "query", "header", "path"] | None = Field(None, alias="in")
     """`invalid`: where the field is."""
     path: str | None = None
     """`invalid`: the field, such as `replies[1].timeout`."""

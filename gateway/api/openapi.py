@@ -72,6 +72,7 @@ def build(operations: Sequence[Operation]) -> Schema:
         "tags": [
             {"name": "Calls", "description": "Live calls, and one call whether live or over."},
             {"name": "Agents", "description": "What an agent who talks to the customer can do meanwhile."},
+            {"name": "Legs", "description": "Who else is in a call, who hears whom, and what is announced."},
             {"name": "History", "description": "What happened: events as they come, and records of finished calls."},
             {"name": "Node", "description": "Trunks and the dialplan: for keys that are bound to nothing."},
             {"name": "Health", "description": "For load balancers and supervisors; no key is needed."},
@@ -128,7 +129,8 @@ def _plain(schema: Any) -> Any:
 
 
 def _operation(operation: Operation, schemas: dict[str, Schema], of: _Refs) -> Schema:
-    about = f"{operation.about}\n\nScope: `{operation.scope.value}`."
+    scopes = [scope.value for scope in (operation.scope, operation.or_scope) if scope is not None]
+    about = f"{operation.about}\n\nScope: {' or '.join(f'`{scope}`' for scope in scopes)}."
     if operation.of_node:
         about += " Not for keys that are bound to channels or to an agent."
     done: Schema = {
@@ -136,7 +138,7 @@ def _operation(operation: Operation, schemas: dict[str, Schema], of: _Refs) -> S
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": about,
-        "security": [{"key": [operation.scope.value]}],
+        "security": [{"key": [scope]} for scope in scopes],
         "parameters": list(_parameters(operation, schemas, of)),
         "responses": _responses(operation, of),
     }
@@ -151,6 +153,8 @@ def _parameters(operation: Operation, schemas: dict[str, Schema], of: _Refs) -> 
     if "{id}" in operation.path:
         schema = {"type": "string", "pattern": CALL_ID}
         yield {"name": "id", "in": "path", "required": True, "schema": schema, "description": "The call."}
+    if "{leg}" in operation.path:
+        yield {"name": "leg", "in": "path", "required": True, "schema": {"type": "string"}, "description": "The leg."}
     if operation.query is not None:
         model = schemas.pop(_name(of[operation.query, "validation"]), None)
         for name, schema in (model or {}).get("properties", {}).items():

@@ -68,6 +68,8 @@ class Operation:
     answer: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
+    or_scope: Scope | None = None
+    """With this one it may be asked too; the handler looks at which of the two it takes."""
     of_node: bool = False
     stream: bool = False
     problems: tuple[Code, ...] = ()
@@ -78,7 +80,7 @@ def mount(app: web.Application, operation: Operation, once: Once) -> None:
 
     async def serve(request: web.Request) -> web.StreamResponse:
         caller = request[CALLER]
-        require(caller, operation.scope, of_node=operation.of_node)
+        require(caller, operation.scope, operation.or_scope, of_node=operation.of_node)
         body = await _body(request) if operation.method in BODY_METHODS else b""
         asked = Asked(request, caller, body)
         if operation.method == "POST":

@@ -9,18 +9,21 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import ErrorDetails
 
 from gateway.api.problems import ApiProblem, Code, invalid
-from gateway.calls.consult_request import Consulted, parse_consult
+from gateway.calls.called import Called, parse_called
 from gateway.calls.errors import BotError, BotErrorKind
+from gateway.calls.refusals import SHAPES
 from gateway.calls.replies import BotResponse, parse_response
 from gateway.calls.switch import Switch, parse_switch
 from gateway.dialplan.problems import did_you_mean, show
 
 M = TypeVar("M", bound=BaseModel)
+C = TypeVar("C", bound=Called)
 
 _PATHED: Final = re.compile(r'((?:[A-Za-z0-9_$.\-]|\[\d+\]|\["(?:[^"\\]|\\.)*"\])+): (.*)', re.DOTALL)
 _SENTENCES: Final = {
     "missing": "is missing",
     "string_type": "must be a string",
+    "bool_type": "must be true or false",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "dict_type": "must be an object",
@@ -80,10 +83,10 @@ def read_switch(body: bytes) -> Switch:
         raise refused(error) from None
 
 
-def read_consult(body: bytes) -> Consulted:
-    """Whom an agent asks, with the words of a switch for what is wrong."""
+def read_called(model: type[C], body: bytes) -> C:
+    """Whom the API shall call, with the words of a switch for what is wrong."""
     try:
-        return parse_consult(body)
+        return parse_called(model, body)
     except BotError as error:
         raise refused(error) from None
 
@@ -114,6 +117,8 @@ def _sentence(error: ErrorDetails, ctx: Mapping[str, Any], model: type[BaseModel
         known = [field.alias or name for name, field in model.model_fields.items()]
         there_is = f"there is {', '.join(known)}" if known else "there is none"
         return f"is not known; {did_you_mean(str(error['loc'][-1]), known, there_is)}"
+    if error["type"] == "string_pattern_mismatch" and ctx["pattern"] in SHAPES:
+        return SHAPES[ctx["pattern"]]
     if error["type"] in _SENTENCES:
         return _SENTENCES[error["type"]].format(**ctx)
     return error["msg"].removeprefix("Value error, ")

@@ -14,6 +14,7 @@ from gateway.api.control import Control
 from gateway.api.docs import DocsPages
 from gateway.api.events import StreamLimits, StreamsApi
 from gateway.api.idempotency import Once
+from gateway.api.legs import LegsApi
 from gateway.api.node import NodeApi
 from gateway.api.openapi import Schema, build
 from gateway.api.operations import mount
@@ -50,6 +51,7 @@ class ControlApi:
         self._operations = (
             *CallsApi(control, history).operations(),
             *ConsultApi(control, history).operations(),
+            *LegsApi(control, history).operations(),
             *CdrsApi(history).operations(),
             *self._streams.operations(),
             *NodeApi(control).operations(),

@@ -68,6 +68,7 @@ def _leg_out(call: Call, leg: Leg) -> LegOut:
     return LegOut(
         leg_id=leg.id,
         role=leg.role.value,
+        agent=leg.agent,
         state=leg.state,
         room=room_of(call, leg),
         muted=leg.muted,

@@ -285,6 +285,8 @@ class Channel(Model):
     """Failures of the bot in a row, in one call, after which `fallback` runs."""
     post_session: PostSession | None = None
     """Where the customer goes on when the agent has ended the talk. Default: nowhere; a bot may ask for another one."""
+    on_agent_hangup: Literal["forward", "end"] = "forward"
+    """Whom an agent leaves who hangs up during a consult: `forward` gives the customer to the consultant."""
     limits: ChannelLimits = ChannelLimits()
 
 

@@ -77,4 +77,5 @@ def policy(name: str, channel: Channel) -> ChannelPolicy:
         fallback_after=channel.fallback_after,
         fallback_switch=fallback_switch(channel),
         post_session=post_session(channel),
+        on_agent_hangup=channel.on_agent_hangup,
     )

@@ -9,7 +9,9 @@ from gateway.api.v1 import ApiLimits
 from tests.api.node import Node, a_node
 from tests.fakes.control import a_call
 
-ENDPOINTS = {
+EITHER = (Scope.CALLS_CONTROL, Scope.SUPERVISE)
+"""Which of the two depends on whose leg it is."""
+ENDPOINTS: dict[tuple[str, str], Scope | tuple[Scope, ...]] = {
     ("GET", "/v1/calls"): Scope.CALLS_READ,
     ("GET", "/v1/calls/call_0001"): Scope.CALLS_READ,
     ("DELETE", "/v1/calls/call_0001"): Scope.CALLS_CONTROL,
@@ -21,6 +23,12 @@ ENDPOINTS = {
         ("POST", f"/v1/calls/call_0001/{word}"): Scope.CALLS_CONTROL
         for word in ("consult", "swap", "merge", "forward", "hold", "unhold")
     },
+    ("POST", "/v1/calls/call_0001/legs"): EITHER,
+    ("PATCH", "/v1/calls/call_0001/legs/leg_1"): EITHER,
+    ("DELETE", "/v1/calls/call_0001/legs/leg_1"): EITHER,
+    ("POST", "/v1/calls/call_0001/legs/leg_1/dtmf"): EITHER,
+    ("POST", "/v1/calls/call_0001/play"): Scope.CALLS_CONTROL,
+    ("DELETE", "/v1/calls/call_0001/play"): Scope.CALLS_CONTROL,
     ("GET", "/v1/calls/call_0001/events"): Scope.CALLS_READ,
     ("GET", "/v1/cdrs"): Scope.CALLS_READ,
     ("GET", "/v1/events"): Scope.CALLS_READ,
@@ -34,7 +42,7 @@ OF_NODE = [("GET", "/v1/trunks"), ("POST", "/v1/dialplan/route"), ("POST", "/v1/
 async def test_the_table_has_every_documented_endpoint(gateway: Node):
     document = (await gateway.get("/openapi.json")).body
     documented = {
-        (method.upper(), path.replace("{id}", "call_0001"))
+        (method.upper(), path.replace("{id}", "call_0001").replace("{leg}", "leg_1"))
         for path, methods in document["paths"].items()
         for method in methods
         if path.startswith("/v1")
@@ -77,8 +85,10 @@ async def test_two_keys_are_no_key(gateway: Node):
 async def test_every_endpoint_wants_its_scope(gateway: Node):
     gateway.control.add(a_call(1))
     for (method, path), scope in ENDPOINTS.items():
-        lacking = await gateway.key(*(other for other in Scope if other is not scope))
+        scopes = scope if isinstance(scope, tuple) else (scope,)
+        lacking = await gateway.key(*(other for other in Scope if other not in scopes))
         answer = await gateway.ask(method, path, lacking)
+        scope = scopes[0]
         assert answer.problem == (403, "forbidden") and answer.body["scope"] == scope.value, path
         assert f'scope="{scope.value}"' in answer.headers["WWW-Authenticate"]
     assert gateway.control.hung_up == [] and gateway.control.pushed == [] and gateway.control.reloads == 0
@@ -90,7 +100,7 @@ async def test_one_scope_is_enough(gateway: Node):
         if path == "/v1/events":
             continue  # it does not end
         body = {"POST /v1/calls/call_0001/replies": {"replies": []}, "POST /v1/dialplan/route": {"to": "1"}}
-        key = await gateway.key(scope)
+        key = await gateway.key(*(scope if isinstance(scope, tuple) else (scope,)))
         answer = await gateway.ask(method, path, key, json=body.get(f"{method} {path}"))
         assert answer.status not in (401, 403), (path, answer)
         gateway.control.calls["call_0001"] = a_call(1)

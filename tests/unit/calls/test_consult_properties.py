@@ -18,8 +18,20 @@ from gateway.calls.events import (
     TransferRequested,
 )
 from gateway.calls.hearing import hearing
-from gateway.calls.model import BotParty, Leg, LegParty, PeerHold, Role, Room
-from gateway.calls.orders import Consult, EndConsult, Forward, Hold, Merge, Ordered, Swap
+from gateway.calls.model import BotParty, Leg, LegId, LegParty, PeerHold, Role, Room, Spoken, SupervisorMode
+from gateway.calls.orders import (
+    AddLeg,
+    ChangeLeg,
+    Consult,
+    EndConsult,
+    Forward,
+    Hold,
+    Merge,
+    Ordered,
+    PlayAnnouncement,
+    ReleaseLeg,
+    Swap,
+)
 from gateway.calls.refers import ReferReceived, ReferTarget
 from gateway.calls.states import CallState, ConsultState, LegState
 from tests.scripted_call import LEG
@@ -41,7 +53,7 @@ class AnyConsult(RuleBasedStateMachine):
     @initialize(back=st.booleans(), limit=st.booleans())
     def they_talk(self, back: bool, limit: bool) -> None:
         self.desk = Desk().bridged(continueCall=back, **({"maxTalkMs": 60_000} if limit else {}))
-        self.refers = 0
+        self.refers = self.joined = 0
 
     @property
     def call(self):
@@ -64,6 +76,43 @@ class AnyConsult(RuleBasedStateMachine):
     @rule()
     def a_consult_is_ordered(self) -> None:
         self.desk.happens(Ordered(Consult(BOB)))
+
+    @precondition(lambda self: self.up() and len(self.call.others) < 6)
+    @rule(role=st.sampled_from([Role.AGENT, Role.SUPERVISOR]), mode=st.sampled_from(SupervisorMode))
+    def somebody_is_to_join(self, role, mode) -> None:
+        self.joined += 1
+        self.desk.happens(Ordered(AddLeg(LegId(f"leg_joins_{self.joined}"), BOB, role, mode)))
+
+    @precondition(lambda self: self.up() and self.call.others)
+    @rule(data=st.data(), muted=st.sampled_from([None, True, False]), held=st.sampled_from([None, True, False]))
+    def a_leg_is_changed(self, data: st.DataObject, muted, held) -> None:
+        leg = data.draw(st.sampled_from([leg.id for leg in self.call.legs.values()]))
+        self.desk.happens(Ordered(ChangeLeg(leg, muted, held)))
+
+    @precondition(lambda self: self.up() and self.call.others)
+    @rule(data=st.data(), mode=st.sampled_from(SupervisorMode), to=st.booleans())
+    def a_supervisor_changes_mode(self, data: st.DataObject, mode, to) -> None:
+        legs = [leg.id for leg in self.call.legs.values()]
+        whom = data.draw(st.sampled_from(legs)) if to else None
+        self.desk.happens(Ordered(ChangeLeg(data.draw(st.sampled_from(legs)), mode=mode, whisper_to=whom)))
+
+    @precondition(lambda self: self.up() and self.call.others)
+    @rule(data=st.data())
+    def a_leg_is_released(self, data: st.DataObject) -> None:
+        leg = data.draw(st.sampled_from([leg.id for leg in self.call.legs.values()]))
+        self.desk.happens(Ordered(ReleaseLeg(leg)))
+
+    @precondition(lambda self: self.up())
+    @rule(data=st.data(), all_=st.booleans(), loop=st.booleans())
+    def something_is_announced(self, data: st.DataObject, all_, loop) -> None:
+        to = None if all_ else data.draw(st.sampled_from([leg.id for leg in self.call.legs.values()]))
+        self.desk.happens(Ordered(PlayAnnouncement(Spoken(text="Hear"), to, loop)))
+
+    @precondition(lambda self: self.desk.playing)
+    @rule()
+    def what_plays_is_over(self) -> None:
+        first = self.desk.playing[0]
+        (self.desk.stopped if first.playback_id in self.desk.stopping else self.desk.played)()
 
     @precondition(lambda self: self.up())
     @rule(cancel=st.booleans())
@@ -144,11 +193,36 @@ class AnyConsult(RuleBasedStateMachine):
         heard = {edge.source for edge in self.desk.edges if edge.sink == LegParty(LEG)}
         told = {edge.sink for edge in self.desk.edges if edge.source == LegParty(LEG)}
         people = {LegParty(leg.id) for leg in self.call.others if leg.room is Room.MAIN}
+        heard -= {LegParty(leg.id) for leg in self.call.others if self.barges(leg)}
+        told -= {LegParty(leg.id) for leg in self.call.others if leg.role is Role.SUPERVISOR}
         assert {party for party in (*heard, *told) if isinstance(party, LegParty)} <= people
-        if self.call.consult in (ConsultState.DIALLING, ConsultState.CONSULTING):
-            assert not people & heard or self.call.state is CallState.TRANSFERRING
+        consult = self.desk.control.consult
+        if consult is not None and self.call.consult in (ConsultState.DIALLING, ConsultState.CONSULTING):
+            apart = [leg for leg in (consult.agent, consult.peer) if leg is not None]
+            assert not {LegParty(leg.id) for leg in apart} & heard
         if self.call.state is CallState.TALKING:
-            assert BotParty() not in heard
+            assert BotParty() not in heard or self.call.announcement is not None
+
+    def barges(self, leg: Leg) -> bool:
+        watched = self.call.legs.get(leg.watches) if leg.watches else None
+        together = watched is None or watched.room is Room.MAIN
+        return leg.role is Role.SUPERVISOR and leg.mode is SupervisorMode.BARGE and together
+
+    @invariant()
+    def nobody_hears_a_supervisor_who_listens_or_whispers_to_another(self) -> None:
+        for leg in self.call.others:
+            if leg.role is Role.SUPERVISOR and leg.mode is not SupervisorMode.BARGE:
+                heard_by = {edge.sink for edge in self.desk.edges if edge.source == LegParty(leg.id)}
+                assert heard_by <= ({LegParty(leg.whisper_to)} if leg.whisper_to else set())
+                assert LegParty(LEG) not in heard_by
+
+    @invariant()
+    def an_announcement_plays_while_people_talk(self) -> None:
+        told = self.call.announcement
+        if told is not None:
+            assert self.call.state in (CallState.TALKING, CallState.AGENTS_ONLY)
+            assert told.playback_id in [play.playback_id for play in self.desk.playing]
+            assert told.playback_id not in self.desk.stopping
 
     @invariant()
     def whoever_is_held_hears_music_only_and_is_heard_by_nobody(self) -> None:
@@ -162,11 +236,12 @@ class AnyConsult(RuleBasedStateMachine):
     @invariant()
     def a_customer_among_people_has_somebody(self) -> None:
         if self.call.state is CallState.TALKING and self.call.customer.state is LegState.CONNECTED:
-            assert self.legs(LegState.CONNECTED)
+            assert [leg for leg in self.legs(LegState.CONNECTED) if leg.role is not Role.SUPERVISOR]
         if self.call.state is CallState.TRANSFERRING and self.call.customer.state is LegState.CONNECTED:
             assert self.legs(*CALLING, LegState.CONNECTED) and Timer.RING in self.desk.timers
         if self.call.state is CallState.BOT:
-            assert not self.legs(LegState.CONNECTED) or self.call.passing_on
+            here = [leg for leg in self.legs(LegState.CONNECTED) if leg.role is not Role.SUPERVISOR]
+            assert not here or self.call.passing_on
 
     @invariant()
     def who_is_together_is_in_one_room(self) -> None:
@@ -180,6 +255,8 @@ class AnyConsult(RuleBasedStateMachine):
     @invariant()
     def the_rooms_are_those_of_the_table(self) -> None:
         here = {leg.role: leg.room for leg in self.legs(LegState.CONNECTED)}
+        joins = [leg for leg in self.legs(*CALLING) if self.desk.control._joins(leg.id)]
+        assert (Timer.JOIN in self.desk.timers) is bool(joins)
         state, consult = self.call.state, self.desk.control.consult
         assert (consult is None) is (self.call.consult is ConsultState.NONE)
         if state is not CallState.TALKING or consult is None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gateway.calls.consult_request import parse_consult
+from gateway.calls.called import Consulted, parse_called
 from gateway.calls.errors import BotError, BotErrorKind
 from gateway.calls.fields import MAX_BODY
 from gateway.calls.orders import Consult
@@ -14,7 +14,7 @@ from gateway.calls.switch import Switch
 def test_all_that_can_be_said() -> None:
     given = {"contact": "lab", "headers": {"X-Why": "refund"}, "userToUser": [{"data": "4142"}, "43"], "timeout": "12",
              "note": "A refund", "onAgentHangup": "end", "legId": "leg_7", "agent": None}  # fmt: skip
-    order = parse_consult(json.dumps(given).encode()).order()
+    order = parse_called(Consulted, json.dumps(given).encode()).order()
     switch = Switch.model_validate(
         {name: given[name] for name in ("contact", "headers", "userToUser", "timeout", "note")}
     )
@@ -23,7 +23,7 @@ def test_all_that_can_be_said() -> None:
 
 
 def test_a_target_is_enough() -> None:
-    order = parse_consult(b'{"phoneNumber": "+4915"}').order()
+    order = parse_called(Consulted, b'{"phoneNumber": "+4915"}').order()
     assert order == Consult(Switch.model_validate({"phoneNumber": "+4915"}), None, None)
 
 
@@ -45,5 +45,5 @@ def test_a_target_is_enough() -> None:
 )
 def test_what_is_wrong_is_named(body: bytes, kind: BotErrorKind, detail: str) -> None:
     with pytest.raises(BotError) as refused:
-        parse_consult(body)
+        parse_called(Consulted, body)
     assert refused.value.kind is kind and refused.value.detail.startswith(detail), refused.value.detail
