@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -61,9 +61,11 @@ async def switchhook(folder: Path, *words: str, env: Mapping[str, str] = Mapping
     return out.decode().strip()
 
 
-async def operator_of(gateway: GatewayProcess, folder: Path, *more: str) -> Operator:
-    """One who may do everything, or with `more` (`--channel`, `echo`) less."""
-    scopes = ("--scope", "calls:read", "--scope", "calls:control", "--scope", "bot:reply", "--scope", "admin")
-    return Operator(
-        gateway, await switchhook(folder, "keys", "add", "-".join(("key", *more)), *scopes, *more, env=gateway.env)
-    )
+_ALL = ("calls:read", "calls:control", "bot:reply", "agents", "supervise", "admin")
+
+
+async def operator_of(gateway: GatewayProcess, folder: Path, *more: str, scopes: Sequence[str] = _ALL) -> Operator:
+    """One who may do everything, or with `more` (`--channel`, `echo`) or other scopes less."""
+    words = [word for scope in scopes for word in ("--scope", scope)]
+    name = "-".join(("key", *more, *(scopes if scopes is not _ALL else ()))).replace(":", "-")
+    return Operator(gateway, await switchhook(folder, "keys", "add", name, *words, *more, env=gateway.env))

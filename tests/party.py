@@ -10,7 +10,13 @@ from tests.spectrum import has_tone, tone_db
 
 CUSTOMER_HZ, AGENT_HZ, CONSULTANT_HZ = 1100, 1500, 1900
 """None of them is in the hold music, nor in ringback, beyond what `has_tone` takes for a tone."""
-VOICES: Final[Mapping[str, int]] = {"customer": CUSTOMER_HZ, "agent": AGENT_HZ, "consultant": CONSULTANT_HZ}
+SUPERVISOR_HZ: Final = 2300
+VOICES: Final[Mapping[str, int]] = {
+    "customer": CUSTOMER_HZ,
+    "agent": AGENT_HZ,
+    "consultant": CONSULTANT_HZ,
+    "supervisor": SUPERVISOR_HZ,
+}
 _RINGBACK_S: Final = 6.1
 _NOTES: Final = (294, 330, 349, 392, 440, 494, 523, 587, 659, 698, 784, 880)
 _SETTLED_S: Final = 0.25

@@ -29,7 +29,8 @@ def allowed(call: Call) -> list[CommandWord]:
     if call.state is CallState.ENDED:
         return []
     if call.state is CallState.AGENTS_ONLY:
-        return [*_ENDS[call.consult], "legs", "play", "hangup"]
+        up = any(leg.state is LegState.CONNECTED for leg in call.others)
+        return [*_ENDS[call.consult], "legs", "play", "hangup"] if up else []
     if call.customer.state in _GONE:
         return []
     words: list[CommandWord] = []

@@ -182,7 +182,7 @@ class Ending(Ordering):
         call, end = self.call, self._last_words()
         call.state = advance(CALL_TRANSITIONS, call.state, CallTrigger.LEFT)
         call.ended_at, call.cause, call.ended_by = self._gone[1] if self._gone else self._now, end.cause, end.ended_by
-        return [*self._stop_all(), *self.conversation.farewell(farewell(end)), end]
+        return [*self._stop_all(), *self._stop_announcement(), *self.conversation.farewell(farewell(end)), end]
 
     def _last_words(self) -> EndCall:
         """How the customer's part of the call ended."""

@@ -72,7 +72,8 @@ class Joining(Consulting):
         del self._until[leg_id]
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.ANSWERED)
         if leg.role is Role.AGENT:
-            leg.room = Room.MAIN
+            talk_on = self._people() if self.call.state is CallState.AGENTS_ONLY else []
+            leg.room = talk_on[0].room if talk_on else Room.MAIN
         return self._join_timer()
 
     def _joiner_left(self, leg_id: LegId) -> list[Command]:
