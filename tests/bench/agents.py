@@ -1,8 +1,8 @@
-"""The people to whom calls are switched, a process of its own: SIP by hand, RTP as callers.py; started by scene.py.
+"""The people whom the gateway calls, a process of its own: `agents.py HOST HZ`; started by scene.py.
 
-An INVITE gets 180 at once and 200 after RING_S. With the 200 the first packet of RTP leaves, and from then on one every
-20 ms, as from a phone that is picked up: nothing that a figure waits for begins later than the 200 itself. Says its
-ports (SIP, RTP) on stdout, and on SIGTERM what it did.
+SIP by hand, RTP as callers.py. An INVITE gets 180 at once and 200 after RING_S. With the 200 the first packet of RTP
+leaves, and from then on one every 20 ms, as from a phone that is picked up: nothing that a figure waits for begins
+later than the 200 itself. Says its ports (SIP, RTP) on stdout, and on SIGTERM what it did.
 """
 
 import json
@@ -14,7 +14,6 @@ import time
 from collections import deque
 
 from tests.bench.callers import Callers, end
-from tests.bench.tones import AGENT_HZ
 
 RING_S = 0.3
 
@@ -30,8 +29,9 @@ Address = tuple[str, int]
 class Agents:
     """All of them at one address, each INVITE is another one."""
 
-    def __init__(self, host: str) -> None:
-        self.rtp = Callers(hz=AGENT_HZ)
+    def __init__(self, host: str, hz: int) -> None:
+        """`hz`: the tone that they send."""
+        self.rtp = Callers(hz=hz)
         self._sip = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sip.bind((host, 0))
         self._sip.setblocking(False)
@@ -107,7 +107,7 @@ def _call_id(message: bytes) -> bytes:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, end)
-    agents = Agents(sys.argv[1])
+    agents = Agents(sys.argv[1], int(sys.argv[2]))
     print(agents.port, agents.rtp.port, flush=True)
     try:
         agents.rtp.run(agents.turn)

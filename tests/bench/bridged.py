@@ -8,7 +8,7 @@ from tests.bench.capture import Capture
 from tests.bench.children import BenchError
 from tests.bench.machine import rss_mb, use_during
 from tests.bench.report import Report
-from tests.bench.rtp import LONGEST_FINE_MS, Wire, read_wire
+from tests.bench.rtp import faults, numbers, read_wire
 from tests.bench.scene import SWITCHED, Say, Scene
 from tests.bench.sipp import Calls
 
@@ -82,31 +82,12 @@ def _gaps(report: Report, scene: Scene, calls: int, seconds: float) -> dict[str,
         wire = read_wire((datagram for datagram in datagrams if datagram.port == port), begin, end)
         if len(wire.streams) != calls:
             raise BenchError(f"of {calls} bridged calls the {who}s of {len(wire.streams)} were sent RTP")
-        found[who] = _found(wire)
-        told.append(f"{who}s' wire: 99% < {wire.interval_ms(0.99)} ms, longest {wire.longest_ms:.0f}, {_faults(wire)}")
+        found[who] = numbers(wire)
+        told.append(f"{who}s' wire: 99% < {wire.interval_ms(0.99)} ms, longest {wire.longest_ms:.0f}, {faults(wire)}")
     longest = max(found[who]["longestMs"] for who in ("caller", "agent"))
     lost = f" (dumpcap itself lost {capture.dropped})" if capture.dropped else ""
     report.add(f"longest gap in our RTP, {calls} bridged calls", f"{longest:.0f} ms", "", "; ".join(told) + lost)
     return {"gaps": found}
-
-
-def _found(wire: Wire) -> dict[str, Any]:
-    return {
-        "streams": len(wire.streams),
-        "packets": wire.packets,
-        "longestMs": round(wire.longest_ms, 2),
-        "over60Ms": wire.too_long,
-        "intervalMs": {str(share): wire.interval_ms(share) for share in (0.5, 0.99, 0.999)},
-        "lost": wire.lost,
-        "late": wire.late,
-        "silentPackets": wire.silent,
-        "muteStreams": wire.mute,
-    }
-
-
-def _faults(wire: Wire) -> str:
-    faults = f"{wire.too_long} over {LONGEST_FINE_MS} ms, {wire.lost} lost, {wire.silent} silent of {wire.packets}"
-    return faults + (f", {wire.mute} heard nothing at all" if wire.mute else "")
 
 
 def _still(scene: Scene, calls: int) -> None:

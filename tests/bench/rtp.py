@@ -81,6 +81,27 @@ def is_silent(datagram: Datagram) -> bool:
     return _SILENCE.issuperset(datagram.data[HEADER:])
 
 
+def numbers(wire: Wire) -> dict[str, float | dict[str, int]]:
+    """What it says, for a report's details."""
+    return {
+        "streams": len(wire.streams),
+        "packets": wire.packets,
+        "longestMs": round(wire.longest_ms, 2),
+        "over60Ms": wire.too_long,
+        "intervalMs": {str(share): wire.interval_ms(share) for share in (0.5, 0.99, 0.999)},
+        "lost": wire.lost,
+        "late": wire.late,
+        "silentPackets": wire.silent,
+        "muteStreams": wire.mute,
+    }
+
+
+def faults(wire: Wire) -> str:
+    """What is wrong with it, for a row."""
+    told = f"{wire.too_long} over {LONGEST_FINE_MS} ms, {wire.lost} lost, {wire.silent} silent of {wire.packets}"
+    return told + (f", {wire.mute} heard nothing at all" if wire.mute else "")
+
+
 def read_wire(datagrams: Iterable[Datagram], begin: float, end: float) -> Wire:
     """Everything that was sent between two times."""
     wire = Wire()

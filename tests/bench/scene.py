@@ -21,7 +21,7 @@ from tests.bench.agents import RING_S
 from tests.bench.bot import AGENTS_NUMBER, LONG_PROMPT
 from tests.bench.children import BenchError, Child, until
 from tests.bench.sipp import Calls, Sipp
-from tests.bench.tones import CUSTOMER_HZ
+from tests.bench.tones import AGENT_HZ, CONSULTANT_HZ, CUSTOMER_HZ
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 8000
@@ -32,7 +32,10 @@ sentence that nobody has said yet; a bot that is asked before the call is answer
 the scene has `agents`."""
 
 _WEBHOOKS = {LONG: "long", SHORT: "short", CHURN: "churn", CACHED: "cached", FRESH: "fresh", ASKED: "asked"}
-_AGENTS_HOST = "127.0.0.2"
+CONSULTANT = "expert"
+"""The contact whom the agents can consult, where the scene has `consultants`."""
+_AGENTS_HOST, _CONSULTANTS_HOST = "127.0.0.2", "127.0.0.3"
+_CONSULTANTS_NUMBER = "+16125550199"
 _MOST_CALLS = 1150
 _SENT = 0.9
 _READY = re.compile(r"udp:[^ ,]*:(\d+).* api=(\S+)")
@@ -44,19 +47,31 @@ class Scene:
     """`with Scene(name, say) as scene:` has everything running; leaving it ends everything."""
 
     def __init__(
-        self, name: str, folder: Path, say: Say, *, mute: bool = False, journal: bool = True, agents: bool = False
+        self,
+        name: str,
+        folder: Path,
+        say: Say,
+        *,
+        mute: bool = False,
+        journal: bool = True,
+        agents: bool = False,
+        consultants: bool = False,
     ) -> None:
         """`folder` must exist; the scene makes one of its own in it. `mute` callers send no RTP.
         Without `journal` the gateway is told of its calls, but keeps nothing (composed.py). With `agents` there is
-        somebody to switch to, and callers and agents send their tones."""
-        self.say, self._mute, self._journal, self._with_agents = say, mute, journal, agents
+        somebody to switch to, and callers and agents send their tones; with `consultants` the agents have somebody to
+        ask as well."""
+        self.say, self._mute, self._journal = say, mute, journal
+        self._with_agents, self._with_consultants = agents or consultants, consultants
         self.folder = folder / name
         self._stack = ExitStack()
         self._number = itertools.count(1)
         self.bot_port = self.rtp_port = self.sip_port = self.agents_sip_port = self.agents_rtp_port = 0
+        self.consultants_sip_port = self.consultants_rtp_port = 0
         self.api = ""
         self._callers: Child | None = None
         self._agents: Child | None = None
+        self._consultants: Child | None = None
         self._gateway: Child | None = None
 
     def __enter__(self) -> Self:
@@ -68,8 +83,10 @@ class Scene:
             self._callers = self._start("callers", *(["mute"] if self._mute else tone))
             self.rtp_port = int(self._callers.line(15))
             if self._with_agents:
-                self._agents = self._start("agents", _AGENTS_HOST)
-                self.agents_sip_port, self.agents_rtp_port = map(int, self._agents.line(15).split())
+                self._agents, self.agents_sip_port, self.agents_rtp_port = self._people(_AGENTS_HOST, AGENT_HZ)
+            if self._with_consultants:
+                people = self._people(_CONSULTANTS_HOST, CONSULTANT_HZ)
+                self._consultants, self.consultants_sip_port, self.consultants_rtp_port = people
             self._start_gateway()
         except BaseException:
             self._stack.close()
@@ -133,15 +150,25 @@ class Scene:
         """The same of the agents."""
         return _stop(self._agents)
 
+    def stop_consultants(self) -> dict[str, float]:
+        """The same of the consultants."""
+        return _stop(self._consultants)
+
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
     def _start(self, name: str, *arguments: str) -> Child:
         command = [sys.executable, "-m", f"tests.bench.{name}", *arguments]
         return self._stack.enter_context(Child(name, command, self.folder / f"{name}.err", cwd=ROOT))
 
+    def _people(self, host: str, hz: int) -> tuple[Child, int, int]:
+        """Those of agents.py at this address, with their SIP and RTP ports."""
+        people = self._start("agents", host, str(hz))
+        sip_port, rtp_port = map(int, people.line(15).split())
+        return people, sip_port, rtp_port
+
     def _start_gateway(self) -> None:
         plan = self.folder / "plan.yaml"
-        plan.write_text(_plan(self.bot_port, self.agents_sip_port))
+        plan.write_text(_plan(self.bot_port, self.agents_sip_port, self.consultants_sip_port))
         serve = ["gateway", "serve", "--log", "json", "--dialplans"] if self._journal else ["tests.bench.composed"]
         command = [sys.executable, "-m", *serve, str(plan)]
         env = _environment(self.folder, self.store_url)
@@ -182,7 +209,7 @@ def _environment(folder: Path, store_url: str) -> dict[str, str]:
     }
 
 
-def _plan(bot_port: int, agents_port: int) -> str:
+def _plan(bot_port: int, agents_port: int, consultants_port: int) -> str:
     trunk = "trunks:\n  loopback: {host: 127.0.0.1, allow: [127.0.0.0/8], codecs: [PCMU]}\n"
     channels = ["channels:", "  builtin: {bot: {type: builtin, name: echo}}"]
     routes = ["routes:", f'  - {{to: "{BUILTIN}", trunk: loopback, channel: builtin}}']
@@ -196,6 +223,10 @@ def _plan(bot_port: int, agents_port: int) -> str:
         channels.append(f"  switch: {{bot: {bot}, trunk: people}}")
         routes.append(f'  - {{to: "{SWITCHED}", trunk: loopback, channel: switch}}')
         routes.append(f'destinations: {{allow: ["{AGENTS_NUMBER}"], limits: {{per_minute: {_MOST_CALLS * 60}}}}}')
+    if consultants_port:
+        where = f'host: "{_CONSULTANTS_HOST}:{consultants_port}", allow: [{_CONSULTANTS_HOST}/32]'
+        trunk += f"  experts: {{{where}, codecs: [PCMU]}}\n"
+        routes.append(f'contacts: {{{CONSULTANT}: {{phoneNumber: "{_CONSULTANTS_NUMBER}", trunk: experts}}}}')
     return trunk + "\n".join([*channels, *routes, ""])
 
 

@@ -1,13 +1,12 @@
 """Figure: how fast events reach 1,000 clients of GET /v1/events, and what a client costs; run by run.py."""
 
-import asyncio
 import json
 import sys
 import time
 from pathlib import Path
 
-from gateway.store.store import visit_store
 from tests.bench.children import BenchError, Child
+from tests.bench.desk import new_key
 from tests.bench.machine import rss_mb, watch
 from tests.bench.report import Report
 from tests.bench.scene import BUILTIN, ROOT, Say, Scene
@@ -23,7 +22,7 @@ def measure(report: Report, folder: Path, say: Say, quick: bool) -> None:
     """Adds a row for the delivery and one for the memory."""
     count = _RATE * (5 if quick else 20)
     with Scene("sse", folder, say, mute=True) as scene:
-        key = asyncio.run(_key(scene.store_url))
+        key = new_key(scene, "calls:read")
         time.sleep(1)
         idle = rss_mb(scene.gateway.pid)
         command = [sys.executable, "-m", "tests.bench.listeners", scene.api, key, str(_CLIENTS)]
@@ -61,13 +60,3 @@ def measure(report: Report, folder: Path, say: Say, quick: bool) -> None:
         "clients": _CLIENTS,
         "rssPerClientKb": round(each_kb, 1),
     }
-
-
-async def _key(store_url: str) -> str:
-    """A key as `switchhook keys` makes one."""
-    visit = await visit_store(store_url)
-    try:
-        text, _ = await visit.keys.add("bench", {"calls:read"}, time.time())
-    finally:
-        await visit.close()
-    return text
