@@ -43,7 +43,7 @@ lint: setup ## ruff, mypy --strict, import-linter
 unit: setup ## the quick tests only (no SIP)
 	$(PY) -m pytest -q tests/unit
 
-bench: setup test-packages ## figures of one run: CPU, calls per second, latency, memory, gaps, transfers
+bench: setup test-packages ## figures of one run: CPU, calls per second, latency, memory, gaps, transfers, consults
 	$(PY) tests/bench/run.py $(BENCH)
 
 docs: setup ## write again what is made from code: state diagram, dialplan schema, OpenAPI
