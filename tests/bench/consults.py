@@ -12,6 +12,7 @@ from tests.bench.capture import Capture
 from tests.bench.children import BenchError
 from tests.bench.consulted import Ordered, Reader
 from tests.bench.desk import Desk
+from tests.bench.machine import watch
 from tests.bench.report import Report, quantile
 from tests.bench.scene import SWITCHED, Say, Scene
 from tests.bench.sipp import Calls
@@ -36,14 +37,16 @@ def measure(report: Report, folder: Path, say: Say, quick: bool) -> None:
     for talking, times in ((20, 1),) if quick else ((20, 5), (100, 1)):
         orders: dict[str, list[Ordered]] = {what: [] for what in _FIGURES}
         with Scene(f"consult-{talking}", folder, say, consultants=True) as scene, Desk(scene) as desk:
+            so_far = watch(scene.gateway.pid)
             for turn in range(times):
                 say(f"{talking} calls, {turn + 1} of {times}")
                 for what, found in _once(scene, desk, talking).items():
                     orders[what] += found
+            busy = so_far().machine_busy
             told = {"callers": scene.stop_callers(), "consultants": scene.stop_consultants()}
         for what, figure in _FIGURES.items():
-            _row(report, f"{figure}, {talking} calls talk", orders[what])
-        report.details["consult"][f"{talking} calls"] = told
+            _row(report, f"{figure}, {talking} calls talk", orders[what], f"machine {busy:.0%} busy")
+        report.details["consult"][f"{talking} calls"] = told | {"machineBusy": round(busy, 3)}
     note = (
         "both ends by the kernel's timestamps (dumpcap): the API client's TCP segment, the INVITE or the first packet"
     )
@@ -74,7 +77,7 @@ def _once(scene: Scene, desk: Desk, count: int) -> dict[str, list[Ordered]]:
     return Reader(scene, desk, calls).read(capture.datagrams())
 
 
-def _row(report: Report, figure: str, orders: list[Ordered]) -> None:
+def _row(report: Report, figure: str, orders: list[Ordered], busy: str) -> None:
     """Raises BenchError when what was ordered did not come in more than a few, or was there before."""
     already = sum(order.heard_already for order in orders)
     if already:
@@ -84,7 +87,9 @@ def _row(report: Report, figure: str, orders: list[Ordered]) -> None:
     if not orders or never > _FEW * len(orders):
         raise BenchError(f"{figure}: it came in only {len(times)} of {len(orders)}")
     p50, p90, p99 = (quantile(times, share) for share in (0.5, 0.9, 0.99))
-    note = f"p90 {p90:.1f}, longest {times[-1]:.1f} ms of {len(orders)}" + (f"; never in {never}" if never else "")
+    note = f"p90 {p90:.1f}, longest {times[-1]:.1f} ms of {len(orders)}; {busy}" + (
+        f"; never in {never}" if never else ""
+    )
     report.add(figure, f"p50 {p50:.1f}, p99 {p99:.1f} ms", _AIM, note)
     report.details.setdefault("consult", {})[figure] = {
         "orders": len(orders),
