@@ -21,8 +21,8 @@ help: ## this list
 
 setup: $(VENV)/.pjsip ## .venv with everything, PJSIP built (3 minutes the first time)
 
-demo: setup ## place a call to the built-in bot and watch it
-	@$(VENV)/bin/switchhook demo
+demo: setup ## place a call to the built-in bot and watch it; SCENE=consult shows an agent's consult
+	@$(VENV)/bin/switchhook demo $(SCENE)
 
 run: setup ## leave the gateway up for your own softphone
 	@echo 'Starting on 127.0.0.1. When it says ready, call it from this machine:'

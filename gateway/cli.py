@@ -192,15 +192,24 @@ app.command()(cli_phone.answer)
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    scene: Annotated[
+        str,
+        typer.Argument(
+            help="transfer: caller, bot, person, bot. consult: an agent asks a colleague, swaps, merges, forwards."
+        ),
+    ] = "transfer",
+) -> None:
     """Start the gateway, call its built-in reception bot, have it hand the caller to a person, and show all of it.
 
-    The caller and the person are telephones for the terminal (switchhook call and answer). It checks itself: exit code
-    0 if each was seen and heard, 1 if not.
+    Callers and people are telephones for the terminal (switchhook call and answer). It checks itself: exit code 0 if
+    each was seen and heard, 1 if not.
     """
-    from gateway.demo import run_demo
+    from gateway.demo import SCENES, run_demo
 
-    raise typer.Exit(asyncio.run(run_demo()))
+    if scene not in SCENES:
+        _fail(f"no scene {scene!r}; there is {' and '.join(SCENES)}", 2)
+    raise typer.Exit(asyncio.run(run_demo(SCENES[scene]())))
 
 
 @app.command()

@@ -1,6 +1,7 @@
-"""The demo's three processes: the gateway, the caller's phone, the agent's phone; started and ended for run.py."""
+"""The demo's processes: the gateway and everybody's phone; started, given orders and ended for the scenes."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -11,19 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gateway.demo.stage import AGENT, CALLER, GATEWAY, DemoFailed, Stage
+import yaml
+
+from gateway.demo.stage import GATEWAY, DemoFailed, Stage
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 FOLDER: Final = ROOT / "var" / "demo"
 STORE_URL: Final = f"sqlite+aiosqlite:///{FOLDER / 'switchhook.db'}"
-CALLER_HEARD: Final = FOLDER / "caller-heard.wav"
-AGENT_HEARD: Final = FOLDER / "agent-heard.wav"
+CALLERS_NUMBER: Final = "2125550147"
 
 _READY: Final = re.compile(r"ready sip=udp:127\.0\.0\.1:(\d+).* api=(\S+)")
 _START_S, _STOP_S = 30.0, 10.0
 _LAST_LINES: Final = 12
-_LEE: Final = "sip:lee@127.0.0.1:5070"
-"""The telephone, as dialplans/demo.yaml has it."""
 _SETTINGS: Final = {
     "SWITCHHOOK_SIP__BIND": "127.0.0.1",
     "SWITCHHOOK_SIP__UDP_PORT": "0",
@@ -44,26 +44,31 @@ class Node:
     api: str
 
 
+def recording(phone: str) -> Path:
+    """What this phone heard, once it has ended."""
+    return FOLDER / f"{phone}-heard.wav"
+
+
 class Cast:
-    """Starts processes, gives their events to the stage, and ends them."""
+    """Starts processes, gives their events to the stage, and ends them. A phone is known by its name on the stage."""
 
     def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+        self.stage = stage
         self._orders: dict[str, asyncio.StreamWriter] = {}
 
-    def tell(self, phone: str, what: str, **fields: object) -> None:
-        """An order to a phone, as in gateway/phone/script.py."""
-        orders = self._orders.get(phone)
-        if orders is not None and not orders.is_closing():
-            orders.write(json.dumps({"do": what, **fields}).encode() + b"\n")
+    # ── on and off ──────────────────────────────────────────────────────────────────────────────────
 
     @contextlib.asynccontextmanager
-    async def gateway(self, agent_port: int) -> AsyncIterator[Node]:
-        """A gateway of our own on free ports, with the demo's plan; the agent's phone is at this port."""
-        plan = FOLDER / "plan.yaml"
-        text = (ROOT / "dialplans" / "demo.yaml").read_text(encoding="utf-8")
-        plan.write_text(text.replace(_LEE, f"sip:lee@127.0.0.1:{agent_port}"), encoding="utf-8")
-        process = await _start("serve", "--log", "json", "--dialplans", str(plan), env=os.environ | _SETTINGS)
+    async def gateway(self, phones: Mapping[str, int]) -> AsyncIterator[Node]:
+        """A gateway of our own on free ports, with the demo's plan, whose agents are these: name and port of phone."""
+        plan = yaml.safe_load((ROOT / "dialplans" / "demo.yaml").read_text(encoding="utf-8"))
+        plan["agents"] = {
+            name: {"name": name.capitalize(), "target": f"sip:{name}@127.0.0.1:{port}", "trunk": "loopback"}
+            for name, port in phones.items()
+        }
+        path = FOLDER / "plan.yaml"
+        path.write_text(yaml.safe_dump(plan, sort_keys=False), encoding="utf-8")
+        process = await _start("serve", "--log", "json", "--dialplans", str(path), env=os.environ | _SETTINGS)
         assert process.stdout is not None and process.stderr is not None
         last: list[str] = []
         reading = asyncio.create_task(self._read(process.stderr, GATEWAY, last))
@@ -76,25 +81,55 @@ class Cast:
                 self._complain(f"the gateway ended with code {code}", last)
 
     @contextlib.asynccontextmanager
-    async def caller(self, node: Node) -> AsyncIterator[None]:
-        """The caller's phone, dialling."""
-        target = f"sip:100@127.0.0.1:{node.port}"
-        async with self._phone(CALLER, "call", target, "--record", str(CALLER_HEARD), "--from", "2125550147"):
+    async def calling(self, phone: str, node: Node) -> AsyncIterator[None]:
+        """The caller's phone, dialling the reception."""
+        async with self._phone(phone, "call", f"sip:100@127.0.0.1:{node.port}", "--from", CALLERS_NUMBER):
             yield
 
     @contextlib.asynccontextmanager
-    async def agent(self) -> AsyncIterator[int]:
-        """The agent's phone, waiting to be called, and answering when it is told to; gives its port."""
-        async with self._phone(AGENT, "answer", "--port", "0", "--ring", "60", "--record", str(AGENT_HEARD)):
-            await self._stage.until(
-                lambda: self._stage.count("listening", AGENT) > 0, "the agent's phone", within_s=_START_S
-            )
-            yield int(self._stage.all("listening", AGENT)[0]["port"])
+    async def waiting(self, phone: str, *options: str) -> AsyncIterator[None]:
+        """A phone that is going to be called, and answers when it is told to, or does as the options say."""
+        async with self._phone(phone, "answer", "--port", "0", "--ring", "60", *options):
+            yield
+
+    async def port(self, phone: str) -> int:
+        """Where a phone waits to be called. Raises DemoFailed."""
+        listens = f"the {phone}'s phone"
+        await self.stage.until(lambda: self.stage.count("listening", phone) > 0, listens, within_s=_START_S)
+        return int(self.stage.all("listening", phone)[0]["port"])
+
+    # ── orders ──────────────────────────────────────────────────────────────────────────────────────
+
+    def tell(self, phone: str, what: str, **fields: object) -> None:
+        """An order to a phone, as in gateway/phone/script.py."""
+        orders = self._orders.get(phone)
+        if orders is not None and not orders.is_closing():
+            orders.write(json.dumps({"do": what, **fields}).encode() + b"\n")
+
+    async def says(self, phone: str, text: str) -> None:
+        """Speak, to the end. Raises DemoFailed."""
+        before = self.stage.count("played", phone)
+        self.tell(phone, "say", text=text)
+        await self.stage.until(lambda: self.stage.count("played", phone) > before, f"what the {phone} says")
+
+    async def listen(self, ms: int, *phones: str) -> list[bytes]:
+        """What they hear in the next `ms`. Raises DemoFailed."""
+        before = {phone: self.stage.count("heard", phone) for phone in phones}
+        for phone in phones:
+            self.tell(phone, "listen", ms=ms)
+        await self.stage.until(
+            lambda: all(self.stage.count("heard", phone) > before[phone] for phone in phones),
+            "a sound at the phone of the " + " and the ".join(phones),
+        )
+        return [base64.b64decode(self.stage.all("heard", phone)[before[phone]]["pcm"]) for phone in phones]
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────────
 
     @contextlib.asynccontextmanager
     async def _phone(self, name: str, *args: str) -> AsyncIterator[None]:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        process = await _start(*args, "--script", "--max-seconds", "90", stdin=asyncio.subprocess.PIPE)
+        heard = ("--record", str(recording(name)))
+        process = await _start(*args, *heard, "--script", "--max-seconds", "90", stdin=asyncio.subprocess.PIPE)
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         self._orders[name] = process.stdin
         last: list[str] = []
@@ -116,7 +151,7 @@ class Cast:
                 self._complain(f"the {name}'s phone ended with code {code}", last)
 
     def _complain(self, what: str, last: list[str]) -> None:
-        self._stage.problems.append("\n".join([f"{what}; its last words:" if last else what, *last]))
+        self.stage.problems.append("\n".join([f"{what}; its last words:" if last else what, *last]))
 
     async def _read(self, stream: asyncio.StreamReader, name: str, last: list[str]) -> None:
         """Events are one JSON object a line; what else a process says is kept for when it fails."""
@@ -127,7 +162,7 @@ class Cast:
             except ValueError:
                 event = None
             if isinstance(event, Mapping):
-                self._stage.happened(event, name)
+                self.stage.happened(event, name)
             if not isinstance(event, Mapping) or event.get("level") in ("warning", "error", "critical"):
                 last[:] = [*last, text][-_LAST_LINES:]
 

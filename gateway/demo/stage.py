@@ -1,17 +1,18 @@
-"""What the demo saw: the events of three processes, drawn in their order, and waited for; filled by cast.py."""
+"""What the demo saw: the events of all its processes, drawn in their order, and waited for; filled by cast.py."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from rich.console import Console
+from rich.text import Text
 
 from gateway.telemetry.ladder import Event, InOrder, Ladder, kind
 
-CALLER, AGENT, GATEWAY = "caller", "agent", "gateway"
-"""Where an event is from: the field `phone` of each."""
+GATEWAY: Final = "switchhook"
+"""Where an event is from that is from no phone: the field `phone` of each."""
 
 _STEP_S: Final = 15.0
 _WIDEST: Final = 110
@@ -24,17 +25,23 @@ class DemoFailed(Exception):
 class Stage:
     """`seen` are the events so far, oldest first; `problems` is what was not as planned."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._ladder = Ladder((CALLER, "switchhook", "bot", AGENT), width=min(console.width, _WIDEST))
+    def __init__(self, console: Console, parties: Sequence[str]) -> None:
+        """`parties` are the ladder's columns: who calls, the gateway, the bot, and those who are called."""
+        self._console, self._parties = console, tuple(parties)
+        self._columns = {name: number for number, name in enumerate(self._parties)}
+        self.caller = self._parties[0]
+        self._ladder = self._empty_ladder()
         self._order = InOrder()
         self._news = asyncio.Event()
         self.seen: list[Event] = []
         self.problems: list[str] = []
 
+    def _empty_ladder(self) -> Ladder:
+        return Ladder(self._parties, width=min(self._console.width, _WIDEST))
+
     def happened(self, event: Mapping[str, object], at: str) -> None:
-        """An event came from the caller's phone, the agent's, or the gateway."""
-        told = {**event, "phone": at}
+        """An event came from a phone, or from the gateway."""
+        told = {**event, "phone": at, "party": self._columns.get(at)}
         self.seen.append(told)
         self._order.push(told)
         self._news.set()
@@ -42,6 +49,8 @@ class Stage:
     def hears(self, phone: str, what: str) -> None:
         """What was found in a sound, for the drawing."""
         self.happened({"type": "hears", "at": time.time(), "what": what}, phone)
+
+    # ── what is shown ───────────────────────────────────────────────────────────────────────────────
 
     async def draw_on(self) -> None:
         """Draw what comes, until it is cancelled."""
@@ -54,6 +63,20 @@ class Stage:
         for event in self._order.ready(float("inf") if everything else time.time()):
             for line in self._ladder.lines(event):
                 self._console.print(line)
+
+    def say(self, *lines: str, style: str = "", below: bool = True) -> None:
+        """Print them, `below` what happened so far, or else before what of it is not drawn yet."""
+        if below:
+            self.draw(everything=True)
+        for line in lines:
+            self._console.print(Text(line, style=style))
+
+    def act(self, title: str) -> None:
+        """Something new begins: below its title the ladder has its heading again, and its time begins at 0."""
+        self.say("", title, style="bold")
+        self._ladder = self._empty_ladder()
+
+    # ── what is waited for ──────────────────────────────────────────────────────────────────────────
 
     def all(self, name: str, phone: str | None = None) -> list[Event]:
         """The events of this name, of one phone or from anywhere."""
@@ -76,8 +99,29 @@ class Stage:
         if not condition():
             raise DemoFailed(f"waited for {what} and did not get it{self._why()}")
 
+    async def bot_said(self, words: str, what: str, *, to_its_end: bool = False) -> None:
+        """Wait until the bot says it. Raises DemoFailed."""
+        await self.until(lambda: self._playback(words) is not None, what)
+        if to_its_end:
+            number = self._playback(words)
+            await self.until(lambda: self._played(number), f"the end of {what}")
+
+    def over(self) -> bool:
+        """Whether the call has ended, at the gateway and at the caller's phone."""
+        return self.count("call.ended") > 0 and self.count("ended", self.caller) > 0
+
+    def _played(self, number: Any) -> bool:
+        return any(event.get("playback_id") == number for event in self.all("playback.ended"))
+
+    def _playback(self, words: str) -> Any:
+        for event in self.all("playback.started"):
+            if any(words in str(item.get("say", "")) for item in event.get("items") or []):
+                return event.get("playback_id")
+        return None
+
     def _hopeless(self) -> bool:
-        return bool(self.count("ended", CALLER) or self.count("error", CALLER) or self._failed_transfers())
+        at_caller = self.count("ended", self.caller) or self.count("error", self.caller)
+        return bool(at_caller or self._failed_transfers())
 
     def _failed_transfers(self) -> list[Event]:
         return [event for event in self.all("transfer.ended") if event.get("status") != "SUCCESS"]

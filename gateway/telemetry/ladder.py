@@ -65,8 +65,8 @@ class InOrder:
 class Ladder:
     """Two or three parties side by side; the first event that is drawn is at 0.000 and brings the heading.
 
-    A fourth, the agent, takes the third one's column when it has something to show, and gives it back; each time with a
-    heading.
+    A fourth, the agent, and any after it takes the third one's column when it has something to show, and gives it back;
+    each time with a heading.
     """
 
     def __init__(self, parties: Sequence[str], width: int = 80) -> None:
@@ -104,7 +104,7 @@ class Ladder:
         last = len(self._parties) - 1
         if isinstance(drawn, Arrow):
             return _last(drawn) <= last
-        return drawn.party < self._lanes or drawn.party == AGENT == last
+        return drawn.party < self._lanes or AGENT <= drawn.party <= last
 
     def _heading(self) -> Text:
         line, last = " " * (_TIME - 1), self._lanes

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 PHONE, GATEWAY, BOT, AGENT = 0, 1, 2, 3
-"""In the order of their columns; the agent takes the bot's while the bot is parked."""
+"""In the order of their columns; the agent, and who comes after, takes the bot's while the bot is parked."""
 
 Event: TypeAlias = Mapping[str, Any]
 
@@ -45,8 +45,9 @@ def _mappings(value: object) -> list[Event]:
 
 
 def _of(event: Event) -> int:
-    """Whose phone it happened at; the demo says so, as it has two."""
-    return AGENT if event.get("phone") == "agent" else PHONE
+    """Whose phone it happened at; the demo says so, as it has several."""
+    party = event.get("party")
+    return party if isinstance(party, int) else PHONE
 
 
 def _sip(event: Event) -> Drawn:

@@ -88,11 +88,11 @@ def test_the_agent_has_the_bot_s_column_while_the_bot_is_parked() -> None:
     events = [
         log(0, "bot.replied", replies=[{"type": "switch", "agent": "ann"}, {"type": "tag", "data": {"a": 1}}]),
         log(10, "transfer.started", targets=["ann"]),
-        phone(0.011, "incoming", phone="agent", **{"from": "<sip:100@x>"}, headers=["X-Why: support"]),
-        phone(0.012, "sip", phone="agent", dir="sent", what="200 OK"),
+        phone(0.011, "incoming", party=3, **{"from": "<sip:100@x>"}, headers=["X-Why: support"]),
+        phone(0.012, "sip", party=3, dir="sent", what="200 OK"),
         log(13, "transfer.bridged"),
-        phone(0.014, "hears", phone="agent", what="the caller"),
-        phone(0.015, "hears", phone="caller", what="the agent"),
+        phone(0.014, "hears", party=3, what="the caller"),
+        phone(0.015, "hears", party=0, what="the agent"),
         log(20, "transfer.ended", status="SUCCESS", reason="completed", talkMs=1500),
         log(21, "bot.asked", bot_event="transfer", data={"status": "SUCCESS", "reason": "completed"}),
     ]
@@ -113,7 +113,7 @@ def test_the_agent_has_the_bot_s_column_while_the_bot_is_parked() -> None:
         "         caller                        switchhook                            bot",
         "   0.021 │                                  │─── transfer SUCCESS completed ──▶│",
     ]
-    assert drawn([phone(0, "hears", phone="agent", what="x")]) == [], "no agent in a ladder of three"
+    assert drawn([phone(0, "hears", party=3, what="x")]) == [], "no agent in a ladder of three"
 
 
 @pytest.mark.parametrize(
