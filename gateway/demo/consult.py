@@ -8,12 +8,12 @@ from http import HTTPStatus
 from typing import Final
 
 from gateway.api.auth import Scope
-from gateway.audio.pcm import SAMPLE_BYTES, pcm_of
+from gateway.audio.pcm import pcm_of
 from gateway.audio.wav import read_wav
 from gateway.demo import record
 from gateway.demo.cast import Cast, recording
 from gateway.demo.desk import Desk, Fields, curl, open_desk
-from gateway.demo.hearing import MUSIC, RATE, RINGBACK, Hearing, differences, is_heard, sources, table, told
+from gateway.demo.hearing import MUSIC, RATE, RINGBACK, Hearing, differences, sources, table, told, when_heard
 from gateway.demo.stage import GATEWAY
 from gateway.telemetry.ladder import Event
 from gateway.telemetry.ladder_events import clean
@@ -26,7 +26,7 @@ VOICES: Final = {CUSTOMER: 1100.0, LEE: 1500.0, BOB: 1900.0, MAYA: 2300.0}
 _SETTLED_S, _LISTEN_MS = 0.5, 1000
 _RINGS_MS: Final = 6500
 """More than a turn of the ringback tone."""
-_PIECE_S, _MARGIN_S = 0.25, 0.1
+_PIECE_MS, _MARGIN_S = 250, 0.1
 _HESITATES_S: Final = 0.8
 """Before a key is pressed, or a phone picked up."""
 _DESK: Final = "desk"
@@ -52,11 +52,8 @@ class Consult:
     """Customer and Lee; Maya, who is busy; Bob, who is asked, joins them, and stays with the customer."""
 
     parties = (CUSTOMER, GATEWAY, "bot", LEE, BOB, MAYA)
-    intro = "starting the gateway and four phones; a customer is handed to Lee, who asks colleagues by the HTTP API"
-    last_words = (
-        "try it yourself: make run, and switchhook keys add desk --scope calls:read --scope calls:control",
-        "for the key; every command is explained at /docs of the API",
-    )
+    intro = "starting the gateway and four phones; the bot hands a customer to Lee, who asks colleagues by API"
+    last_words = ("try it yourself: make run, and a key as above; every command is explained at /docs of the API",)
 
     def __init__(self, silent: str | None = None) -> None:
         """`silent`: whose phone says nothing, which is not as planned."""
@@ -103,9 +100,9 @@ class Consult:
             self._speaks(phone)
         await self._follows("transfer.bridged")
         self._stage.say(
-            "",
-            "Lee's desktop is this shell, with a key: switchhook keys add lee --scope calls:read --scope calls:control",
+            "Lee's desktop is a shell:",
             f"  API={self._desk.api}",
+            "  KEY=$(switchhook keys add lee --scope calls:read --scope calls:control)",
             f"  CALL={self._call}",
             f"$ {curl('GET', '/v1/calls/$CALL')}",
         )
@@ -245,20 +242,19 @@ class Consult:
             (roles.count("customer") == 1, f"the CDR has the legs {roles}"),
             (cdr["endedBy"] == CUSTOMER, f"the call was ended by the {cdr['endedBy']}, not by the customer"),
             (before_s > 1, "there is no recording of what the customer heard before the merge"),
-            (not when, f"the customer heard Bob before the merge, after {when} s"),
+            (not when, f"the customer heard Bob before the merge, first after {min(when, default=0):.1f} s"),
         ]
         if before_s > 1 and not when:
             self._stage.say(
-                f"in the {before_s:.1f} s that the customer heard until the merge, there is no {_PIECE_S:g} s with Bob"
+                f"in the {before_s:.1f} s from Lee's answer to the merge there are no {_PIECE_MS} ms with Bob in the customer's ear"
             )
         return [problem for fact, problem in facts if not fact]
 
     def _overheard(self) -> tuple[float, list[float]]:
-        """How many seconds of the customer's recording were before the merge, and when in them Bob is heard."""
-        answered = float(self._stage.all("answered", CUSTOMER)[0]["at"])
+        """How long the customer's recording is from Lee's answer to the merge, and after how many seconds of it Bob is
+        heard."""
+        begun, lees = (float(self._stage.all("answered", phone)[0]["at"]) for phone in (CUSTOMER, LEE))
         wav = read_wav(recording(CUSTOMER).read_bytes())
-        pcm = pcm_of(wav.mono())[: max(0, int((self._merged_at - answered - _MARGIN_S) * RATE)) * SAMPLE_BYTES]
-        size = int(_PIECE_S * RATE) * SAMPLE_BYTES
-        pieces = (pcm[at : at + size] for at in range(0, len(pcm), size))
-        heard = [number * _PIECE_S for number, piece in enumerate(pieces) if is_heard(piece, VOICES[BOB])]
-        return len(pcm) / SAMPLE_BYTES / RATE, heard
+        first, last = (int((at - begun) * RATE) for at in (lees + _MARGIN_S, self._merged_at - _MARGIN_S))
+        samples = wav.mono()[max(0, first) : max(0, last)]
+        return samples.size / RATE, when_heard(pcm_of(samples), VOICES[BOB], _PIECE_MS)

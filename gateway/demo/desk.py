@@ -26,9 +26,9 @@ _DATA: Final = "data: "
 
 
 def curl(method: str, path: str, body: Fields | None = None) -> str:
-    """The same request from a shell, in which $API is the gateway's address and $KEY a key."""
-    what = "" if method == "GET" else f"-X {method} "
-    told = "" if body is None else f" -d '{json.dumps(body, separators=(',', ':'))}'"
+    """The same request from a shell, in which $API is the gateway's address and $KEY a key; with a body it is a POST."""
+    what = "" if method == "GET" or body is not None else f"-X {method} "
+    told = "" if body is None else f" --json '{json.dumps(body, separators=(',', ':'))}'"  # which is a POST
     return f'curl {what}$API{path} -H "Authorization: Bearer $KEY"{told}'
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from gateway.audio.pcm import samples_in, samples_of, tone_dbfs
+from gateway.audio.pcm import SAMPLE_BYTES, samples_in, samples_of, tone_dbfs
 
 Hearing: TypeAlias = Mapping[str, frozenset[str]]
 """Who hears whom: the name of a phone, and the names of all that it hears."""
@@ -28,9 +28,16 @@ def is_heard(pcm: bytes, hz: float) -> bool:
     return tone_dbfs(samples_of(pcm), RATE, hz) > AUDIBLE_DBFS
 
 
+def when_heard(pcm: bytes, hz: float, piece_ms: int) -> list[float]:
+    """After how many seconds there is a piece of this length with the tone in it."""
+    size = SAMPLE_BYTES * samples_in(piece_ms, RATE)
+    starts = range(0, len(pcm) - size + 1, size)
+    return [at / SAMPLE_BYTES / RATE for at in starts if is_heard(pcm[at : at + size], hz)]
+
+
 def sources(pcm: bytes, voices: Mapping[str, float]) -> frozenset[str]:
     """Who or what is heard anywhere in it. `voices` gives each phone's own tone in Hz."""
-    size = 2 * samples_in(_PIECE_MS, RATE)
+    size = SAMPLE_BYTES * samples_in(_PIECE_MS, RATE)
     return frozenset(
         source for at in range(0, max(len(pcm) - size, 0) + 1, size) for source in _in(pcm[at : at + size], voices)
     )

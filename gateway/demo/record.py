@@ -40,7 +40,9 @@ def lines(cdr: Record) -> list[str]:
         f"talked {_seconds(one['talkMs'])}, ended by the {one['endedBy']}"
         for one in cdr["transfers"]
     ]
-    told += [f"leg {leg['role']}: {leg['codec']}, SIP status {leg['sipStatus']}" for leg in cdr["legs"]]
+    told += [
+        f"leg {leg['role']}: {leg['codec'] or 'not answered'}, SIP status {leg['sipStatus']}" for leg in cdr["legs"]
+    ]
     told += [f"passed on to {hop['number']}: {hop['status']}" for one in cdr["transfers"] for hop in one["hops"]]
     if cdr["data"]:
         told.append("data: " + ", ".join(f"{name} {value}" for name, value in cdr["data"].items()))
