@@ -246,7 +246,8 @@ class Consult:
         ]
         if before_s > 1 and not when:
             self._stage.say(
-                f"in the {before_s:.1f} s from Lee's answer to the merge there are no {_PIECE_MS} ms with Bob in the customer's ear"
+                f"in the {before_s:.1f} s from Lee's answer to the merge there are no {_PIECE_MS} ms with Bob "
+                "in what the customer heard"
             )
         return [problem for fact, problem in facts if not fact]
 

@@ -26,7 +26,7 @@ _DATA: Final = "data: "
 
 
 def curl(method: str, path: str, body: Fields | None = None) -> str:
-    """The same request from a shell, in which $API is the gateway's address and $KEY a key; with a body it is a POST."""
+    """The same request from a shell, where $API is the gateway's address and $KEY a key; one with a body is a POST."""
     what = "" if method == "GET" or body is not None else f"-X {method} "
     told = "" if body is None else f" --json '{json.dumps(body, separators=(',', ':'))}'"  # which is a POST
     return f'curl {what}$API{path} -H "Authorization: Bearer $KEY"{told}'
