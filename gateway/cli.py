@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from gateway import __version__, cli_phone
+from gateway import __version__, cli_agent, cli_phone
 from gateway.dialplan.numbers import normalise
 from gateway.dialplan.outbound import AskedCaller, From, NoWay, Wanted, way_out
 from gateway.dialplan.problems import ProblemsError
@@ -189,6 +189,7 @@ def _moment(text: str | None) -> datetime:
 
 app.command()(cli_phone.call)
 app.command()(cli_phone.answer)
+cli_agent.register(app)
 
 
 @app.command()
@@ -210,49 +211,6 @@ def demo(
     if scene not in SCENES:
         _fail(f"no scene {scene!r}; there is {' and '.join(SCENES)}", 2)
     raise typer.Exit(asyncio.run(run_demo(SCENES[scene]())))
-
-
-@app.command()
-def watch(
-    url: Annotated[
-        str | None, typer.Option(help="The gateway's API. [dim]default: http:// and api.bind of the settings[/dim]")
-    ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            envvar="SWITCHHOOK_KEY",
-            help="A key with the scope calls:read. [dim]default: one of its own, made in the store of the settings "
-            "and revoked at the end[/dim]",
-        ),
-    ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Print one picture and end.")] = False,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="A line per event, no screen; so it is when stdout is no terminal.")
-    ] = False,
-    call: Annotated[str | None, typer.Option(help="This call only, and all that happens in it.")] = None,
-    show_numbers: Annotated[
-        bool, typer.Option("--show-numbers", help="Write phone numbers and digits in full.")
-    ] = False,
-    settings: SettingsOption = None,
-    dialplans: Annotated[Path | None, typer.Option("--dialplans", hidden=True)] = None,
-) -> None:
-    """Watch a running gateway on the terminal: what is wrong, trunks, calls, who hears whom, how the last calls ended.
-
-    On the gateway's own machine it needs nothing: it makes itself a key, and revokes it at the end. Elsewhere, give
-    --url and a key (in SWITCHHOOK_KEY: others can read a command line). q or Ctrl-C ends it. A gateway that goes is
-    said to be gone, and found again when it is back.
-
-    Try: switchhook watch, or switchhook watch --plain | grep call.ended
-    """
-    from gateway.watch import UsageError, WatchError, WatchOptions, read_options, run_watch
-
-    try:
-        given = WatchOptions("", key, "", once, plain, call, show_numbers)
-        raise typer.Exit(asyncio.run(run_watch(read_options(given, url, settings, os.environ))))
-    except (UsageError, ProblemsError) as error:
-        _fail(str(error), 2)
-    except WatchError as error:
-        _fail(str(error))
 
 
 @prompts_app.command("make")

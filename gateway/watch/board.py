@@ -11,6 +11,7 @@ from typing import Final
 
 from gateway.watch.rows import CallRow, Doing, EndRow, Happened, TrunkRow
 from gateway.watch.wire import cause_of, newest, text, whole
+from gateway.watch.words import HEARING, scene
 
 ENDS: Final = 5
 MINUTE_S: Final = 60.0
@@ -124,6 +125,17 @@ class Board:
         if call_id == self.focus:
             self._remember(events)
 
+    def heard_anew(self) -> list[Happened]:
+        """An event of our own for each call whose rooms or hearing are others than when this was asked last; that in
+        focus keeps it among what happened."""
+        found: list[Happened] = []
+        for row in self.calls.values():
+            if row.legs and (now := scene(row)) != row.scene:
+                row.scene = now
+                found.append(Happened(row.seq, HEARING, self.heard_at, row.call_id, None, {"scene": now}))
+        self.timeline.extend(event for event in found if event.call_id == self.focus)
+        return found
+
     # ── events ──────────────────────────────────────────────────────────────────────────────────────
 
     def happened(self, event: Happened) -> bool:
@@ -175,7 +187,7 @@ class Board:
         self.ends = newest([*self.ends, end], ENDS)
 
     def _remember(self, events: Sequence[Happened]) -> None:
-        last = self.timeline[-1].seq if self.timeline else 0
+        last = max((event.seq for event in self.timeline), default=0)
         self.timeline.extend(event for event in events if event.seq > last)
 
     def _started(self, call_id: str, at: float) -> None:

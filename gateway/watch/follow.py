@@ -13,7 +13,7 @@ from typing import Any, Final
 from gateway.watch.board import Board
 from gateway.watch.client import Client, Lost, NotSeen, UnknownSeq, WatchError
 from gateway.watch.rows import CallRow, Happened
-from gateway.watch.wire import NotOurs, call_of, end_of_cdr, event_of, items, text, time, trunk_of
+from gateway.watch.wire import NotOurs, call_of, end_of_cdr, event_of, fit, items, text, time, trunk_of
 
 LOOK_S: Final = 2.0
 """At most so long between two questions."""
@@ -35,10 +35,13 @@ Tell = Callable[[Happened], None]
 
 
 class Follower:
-    """One watch. `tell` gets each event once, in order; `changed` is set whenever the board is another."""
+    """One watch. `tell` gets each event once, in order; `tell_hearing` one of our own whenever rooms or hearing are
+    others (`Board.heard_anew`); `changed` is set whenever the board is another."""
 
-    def __init__(self, client: Client, board: Board, tell: Tell | None = None) -> None:
-        self._client, self._board, self._tell = client, board, tell
+    def __init__(
+        self, client: Client, board: Board, tell: Tell | None = None, tell_hearing: Tell | None = None
+    ) -> None:
+        self._client, self._board, self._tell, self._tell_hearing = client, board, tell, tell_hearing
         self.changed = asyncio.Event()
         self._dirty = asyncio.Event()
         self._seq: int | None = None
@@ -56,9 +59,9 @@ class Follower:
         except NotSeen:
             raise self._not_seen() from None
         except NotOurs:
-            raise self._nobody(Lost("its answers cannot be read")) from None
+            raise self._client.nobody(Lost("its answers cannot be read")) from None
         except Lost as lost:
-            raise self._nobody(lost) from None
+            raise self._client.nobody(lost) from None
         self._board.live(self._client.now())
 
     async def follow(self) -> None:
@@ -80,7 +83,7 @@ class Follower:
 
     async def _wait(self, lost: Lost) -> None:
         if not self._seen:
-            raise self._nobody(lost)
+            raise self._client.nobody(lost)
         wait_s = _WAITS_S[min(self._tries, len(_WAITS_S) - 1)]
         self._tries += 1
         now = self._client.now()
@@ -156,18 +159,12 @@ class Follower:
             board.ended([end_of_cdr(each) for each in items(answer)], complete=answer.get("nextCursor") is None)
         await self._recall(everything)
         board.answered(self._client.now())
+        for event in board.heard_anew():
+            if self._tell_hearing is not None:
+                self._tell_hearing(event)
 
     async def _live_calls(self) -> list[CallRow]:
-        rows: list[CallRow] = []
-        query = {"limit": _PAGE}
-        for _ in range(_PAGES):
-            answer = await self._client.get("/v1/calls", query)
-            rows += [call_of(each) for each in items(answer)]
-            cursor = text(answer, "nextCursor")
-            if not cursor:
-                break
-            query["cursor"] = cursor
-        return rows
+        return [call_of(fit(each)) for each in await self._client.live_calls()]
 
     async def _focused(self, call_id: str) -> list[CallRow]:
         """The one call; none when it is over, and then its end is on the board."""
@@ -208,12 +205,6 @@ class Follower:
         return found
 
     # ── what to do about it ─────────────────────────────────────────────────────────────────────────
-
-    def _nobody(self, lost: Lost) -> WatchError:
-        return WatchError(
-            f"no gateway answers at {self._client.url} ({lost}): start it with switchhook serve, "
-            "or say where its API is with --url"
-        )
 
     def _not_seen(self) -> WatchError:
         if self._board.focus is None:

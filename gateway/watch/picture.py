@@ -13,7 +13,7 @@ from rich.text import Text
 from gateway.watch.board import Board, Link, is_slow
 from gateway.watch.columns import Column, fitted, line, widths
 from gateway.watch.rows import CallRow, EndRow, TrunkRow
-from gateway.watch.words import Numbers, clock, event_words, hears, leg, passed, where
+from gateway.watch.words import HEARING, Numbers, clock, event_words, hears, leg, parties, passed, where
 
 NARROWEST: Final = 40
 _SILENT_S: Final = 5.0
@@ -47,6 +47,9 @@ _ENDS: Final = (
     Column("WHY", 19, 21, 30),
     Column("BY", 8, 8, 11, drop=1),
 )
+_LEAST_HISTORY: Final = 5
+"""A blank line, a title and some events are more worth than the rooms, which the legs tell as well."""
+_PARTIES: Final = (Column("ROOM", 7, 7, 10), Column("WHO", 20, 30, 40), Column("HEARS", 9, 30, 80))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,19 +236,34 @@ def _end(end: EndRow, numbers: Numbers, shown: dict[str, int]) -> Text:
 
 
 def _focus(board: Board, now: float, look: Look, room: int | None) -> list[Text]:
-    """The call that is watched: where it is, its legs, and what happened, the newest at the foot."""
+    """The call that is watched: where it is, its legs, its rooms, and what happened, the newest at the foot."""
     call = _calls(board, now, look, None)
     if not board.calls:
         call = _ends([end for end in board.ends if end.call_id == board.focus], look, None) or call
+    rooms = [row for each in board.calls.values() for row in _rooms(each, look.width)]
+    if room is None or len(call) + len(rooms) + _LEAST_HISTORY <= room:
+        call += rooms
     events = [_event(event.at, event.type, event_words(event, look.numbers), look.width) for event in board.timeline]
     if room is not None:
         events = events[max(0, len(events) - max(1, room - len(call) - 2)) :]
     return [*call, Text(), Text("WHAT HAPPENED", style=_TITLE), *events]
 
 
+def _rooms(row: CallRow, width: int) -> list[Text]:
+    """Everybody in the call: where they are, what is done to them, what they hear."""
+    found = [dict(zip(("ROOM", "WHO", "HEARS"), each, strict=True)) for each in parties(row)]
+    shown = widths(_PARTIES, width)
+    for above, below in zip(found[-2::-1], found[:0:-1], strict=True):  # each room is named once
+        if above["ROOM"] == below["ROOM"]:
+            below["ROOM"] = ""
+    rows = [_row({name: (words, "") for name, words in each.items()}, shown) for each in found]
+    return [Text(), _title(shown), *rows] if rows else []
+
+
 def _event(at: float, kind: str, words: str, width: int) -> Text:
     bad = kind.endswith(".failed") or kind in ("fallback.started", "call.refused")
-    return line([(clock(at), 8, _FAINT), (kind, 17, ""), (words, width - 29, _BAD if bad else "")])
+    style = _BAD if bad else _TITLE if kind == HEARING else ""
+    return line([(clock(at), 8, _FAINT), (kind, 17, ""), (words, width - 29, style)])
 
 
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────────

@@ -32,6 +32,8 @@ class LegRow:
     held: bool = False
     peer_hold: str = "sendrecv"
     mode: str | None = None
+    """A supervisor's."""
+    whisper_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class CallRow:
     """The newest event that is folded in."""
     known_from: int = 0
     """The board's mark when an event told of this call; 0: a snapshot did."""
+    scene: str = ""
+    """Who is where and hears whom, as it was told last."""
     recalled: bool = False
     """All that happened to it so far is folded in."""
 

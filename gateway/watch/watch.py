@@ -1,29 +1,27 @@
-"""Runs a watch to its end: the key, the signals, the terminal, what is drawn and when; called by cli.py.
-
-The signals are ours before a key is made and until it is revoked: nothing but SIGKILL leaves one behind.
-"""
+"""Runs a watch to its end: the terminal, what is drawn and when; called by cli_agent.py."""
 
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import termios
 import tty
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Final
 
-import aiohttp
 from rich.console import Console
 from rich.live import Live
 
 from gateway.watch.board import Board, Link
-from gateway.watch.client import Client
+from gateway.watch.client import READ, Client
+from gateway.watch.command import calls_up
+from gateway.watch.connect import connected, enough_said, unless
 from gateway.watch.follow import Follower, both
-from gateway.watch.key import own_key
-from gateway.watch.options import WatchOptions
+from gateway.watch.options import Access, WatchOptions
+from gateway.watch.pick import pick_call
 from gateway.watch.picture import Look, picture
 from gateway.watch.rows import Happened
+from gateway.watch.wire import call_of, fit
 from gateway.watch.words import Numbers, event_line
 
 DONE: Final = 0
@@ -31,48 +29,19 @@ _TICK_S: Final = 0.5
 """So often at least the ages are drawn anew."""
 _REST_S: Final = 0.1
 """So long at least a picture stands."""
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def run_watch(options: WatchOptions) -> int:
-    """Watch until the operator has seen enough; the exit code. Raises WatchError."""
-    loop, enough = asyncio.get_running_loop(), asyncio.Event()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, enough.set)
-    try:
-        async with _client(options) as client:
-            await _unless(enough, _watch(options, client, enough))
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
+    """Watch until the operator has seen enough; the exit code. Raises WatchError, UsageError."""
+    access = Access(options.url, options.key, options.store_url)
+    with enough_said() as enough:
+        async with connected(access, "watch", READ) as client:
+            await unless(enough, _watch(options, client, enough))
     return DONE
 
 
-@contextlib.asynccontextmanager
-async def _client(options: WatchOptions) -> AsyncIterator[Client]:
-    async with contextlib.AsyncExitStack() as stack:
-        key = options.key
-        if key is None:
-            key = await stack.enter_async_context(own_key(options.store_url))
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Client(session, options.url, key)
-
-
-async def _unless(enough: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Do it until it is done or we have been told that it is enough; what it raises is raised."""
-    waiting, working = asyncio.create_task(enough.wait()), asyncio.create_task(work)
-    try:
-        await asyncio.wait({waiting, working}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-    finally:
-        for task in (waiting, working):
-            task.cancel()
-        await asyncio.gather(waiting, working, return_exceptions=True)
-
-
 async def _watch(options: WatchOptions, client: Client, enough: asyncio.Event) -> None:
-    board = Board(options.url, options.call)
+    board = Board(options.url, await _focus(options.call, client))
     numbers = Numbers(options.show_numbers)
     if options.once:
         await Follower(client, board).once()
@@ -82,6 +51,11 @@ async def _watch(options: WatchOptions, client: Client, enough: asyncio.Event) -
         await _lines(board, client, numbers)
     else:
         await _screen(board, client, numbers, enough)
+
+
+async def _focus(call: str | None, client: Client) -> str | None:
+    """The id of the one call that is meant."""
+    return None if call is None else pick_call(call, [call_of(fit(each)) for each in await calls_up(client)])
 
 
 # ── one line per event ──────────────────────────────────────────────────────────────────────────────
@@ -101,7 +75,7 @@ async def _lines(board: Board, client: Client, numbers: Numbers) -> None:
         if event.call_id == board.focus and event.type == "call.ended":
             over.set()
 
-    follower = Follower(client, board, tell)
+    follower = Follower(client, board, tell, tell)
 
     async def notes() -> None:
         told, gaps = Link.CONNECTING, 0
@@ -117,7 +91,7 @@ async def _lines(board: Board, client: Client, numbers: Numbers) -> None:
                 if board.focus and not board.calls:
                     over.set()
 
-    await _unless(over, both(follower.follow(), notes()))
+    await unless(over, both(follower.follow(), notes()))
 
 
 def _note(board: Board) -> str:

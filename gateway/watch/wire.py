@@ -31,15 +31,28 @@ def cleaned(value: object) -> object:
     return [cleaned(each) for each in value] if isinstance(value, list) else value
 
 
-def document(body: str | bytes) -> Fields:
-    """A JSON object, cleaned. Raises NotOurs."""
+def json_object(body: str | bytes) -> Fields:
+    """A JSON object as it came, for programs. Raises NotOurs."""
     try:
-        read = cleaned(json.loads(body))
+        read = json.loads(body)
     except (ValueError, RecursionError):
         raise NotOurs from None
     if not isinstance(read, dict):
         raise NotOurs
     return read
+
+
+def fit(fields: Fields) -> Fields:
+    """The same, cleaned. Raises NotOurs."""
+    try:
+        return {str(cleaned(key)): cleaned(each) for key, each in fields.items()}
+    except RecursionError:
+        raise NotOurs from None
+
+
+def document(body: str | bytes) -> Fields:
+    """A JSON object, cleaned. Raises NotOurs."""
+    return fit(json_object(body))
 
 
 def items(answer: Fields) -> list[Fields]:
@@ -79,6 +92,7 @@ def _leg_of(fields: Fields) -> LegRow:
         held=fields.get("held") is True,
         peer_hold=text(fields, "peerHold") or "sendrecv",
         mode=text(fields, "mode") or None,
+        whisper_to=text(fields, "whisperTo") or None,
     )
 
 

@@ -1,4 +1,4 @@
-"""What things are called on the board: who hears whom, ages, numbers, legs, events; for picture.py and watch.py.
+"""What things are called: who is where and hears whom, ages, numbers, legs, events; for picture.py, watch.py, told.py.
 
 Pure. Numbers, digits and what bots attached are masked as in the log, unless the operator asked for them.
 """
@@ -18,6 +18,10 @@ _DIGITS: Final = re.compile(r"\+?[0-9](?:[-. ()]?[0-9]){4,}", re.ASCII)
 _NOBODY: Final = ("anonymous", "")
 _MUSIC: Final = "music:"
 _UP: Final = "connected"
+_PEERS_HOLD: Final = {"sendonly": "holds us", "inactive": "holds us, silent"}
+_ROOMS: Final = ("main", "consult", "lobby")
+HEARING: Final = "hearing.now"
+"""What an event of our own is called, that follows the gateway's: rooms and hearing are others than before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,47 +52,92 @@ class Numbers:
 
 def hears(row: CallRow) -> str:
     """Who hears whom, in one phrase: those that hear each other, then who only listens, then who hears nothing."""
-    names = _names(row.legs)
-    edges = {(edge.source, edge.sink) for edge in row.hearing}
-    edges |= {(edge.sink, "bot") for edge in row.hearing if edge.source == "bot" and _is_heard(row.legs, edge.sink)}
-    pairs = [(a, b) for a, b in edges if (b, a) in edges and _rank(a, names) < _rank(b, names)]
-    pairs.sort(key=lambda pair: (_rank(pair[0], names), _rank(pair[1], names)))
+    called, edges = names(row.legs), _edges(row)
+    pairs = [(a, b) for a, b in edges if (b, a) in edges and _rank(a, called) < _rank(b, called)]
+    pairs.sort(key=lambda pair: (_rank(pair[0], called), _rank(pair[1], called)))
     together = {party for pair in pairs for party in pair}
     if len(pairs) > 1 and len(pairs) == len(together) * (len(together) - 1) // 2:
-        phrases = [" <-> ".join(names.get(one, one) for one in sorted(together, key=lambda each: _rank(each, names)))]
+        phrases = [" <-> ".join(called.get(one, one) for one in sorted(together, key=lambda each: _rank(each, called)))]
     else:
-        phrases = [f"{names.get(a, a)} <-> {names.get(b, b)}" for a, b in pairs]
+        phrases = [f"{called.get(a, a)} <-> {called.get(b, b)}" for a, b in pairs]
     for leg in row.legs:
         one_way = [source for source, sink in edges if sink == leg.leg_id and (sink, source) not in edges]
-        one_way.sort(key=lambda source: (_rank(source, names), source))
+        one_way.sort(key=lambda source: (_rank(source, called), source))
         if one_way:
-            phrases.append(f"{names[leg.leg_id]} hears {' + '.join(_party(one, names) for one in one_way)}")
+            phrases.append(f"{called[leg.leg_id]} hears {' + '.join(_party(one, called) for one in one_way)}")
         elif leg.state == _UP and not any(leg.leg_id in edge for edge in edges):
-            phrases.append(f"{names[leg.leg_id]} hears nothing")
+            phrases.append(f"{called[leg.leg_id]} hears nothing")
     return ", ".join(phrases) or "-"
+
+
+def parties(row: CallRow) -> list[tuple[str, str, str]]:
+    """Everybody in the call, room by room: the room, who it is and what is done to them, what they hear."""
+    called, edges = names(row.legs), _edges(row)
+    found = [(leg.room or "main", leg.leg_id, _marked(leg, called)) for leg in row.legs]
+    if any("bot" in edge for edge in edges):
+        found.append(("main", "bot", "bot"))
+    found.sort(key=lambda one: _ROOMS.index(one[0]) if one[0] in _ROOMS else len(_ROOMS))
+    return [(room, who, _heard(party, edges, called)) for room, party, who in found]
+
+
+def rooms(row: CallRow) -> str:
+    """Who is in which room, in one phrase: `main: customer (held); consult: agent, consult`."""
+    inside: dict[str, list[str]] = {}
+    for room, who, _ in parties(row):
+        inside.setdefault(room, []).append(who)
+    return "; ".join(f"{room}: {', '.join(who)}" for room, who in inside.items()) or "-"
+
+
+def scene(row: CallRow) -> str:
+    """Who hears whom, and who is where: `customer <-> agent [main: customer, agent]`."""
+    return f"{hears(row)} [{rooms(row)}]"
+
+
+def _heard(party: str, edges: set[tuple[str, str]], called: Mapping[str, str]) -> str:
+    sources = sorted((source for source, sink in edges if sink == party), key=lambda one: (_rank(one, called), one))
+    return " + ".join(_party(one, called) for one in sources) or "nothing"
+
+
+def _marked(one: LegRow, called: Mapping[str, str]) -> str:
+    mode = one.mode
+    if mode == "whisper" and one.whisper_to is not None:
+        mode = f"whisper to {called.get(one.whisper_to, one.whisper_to)}"
+    state = one.state if one.state != _UP else None
+    marks = ", ".join(
+        filter(None, (state, "held" * one.held, _PEERS_HOLD.get(one.peer_hold), "muted" * one.muted, mode))
+    )
+    return called[one.leg_id] + (f" ({marks})" if marks else "")
+
+
+def _edges(row: CallRow) -> set[tuple[str, str]]:
+    """Source and sink; the bot hears whom it speaks to, which the API does not say."""
+    edges = {(edge.source, edge.sink) for edge in row.hearing}
+    return edges | {
+        (edge.sink, "bot") for edge in row.hearing if edge.source == "bot" and _is_heard(row.legs, edge.sink)
+    }
 
 
 def _is_heard(legs: Sequence[LegRow], leg_id: str) -> bool:
     return any(leg.leg_id == leg_id and not leg.muted and not leg.held and leg.peer_hold != "inactive" for leg in legs)
 
 
-def _names(legs: Sequence[LegRow]) -> dict[str, str]:
-    """A leg's name: its role, with a number where there are several of it."""
-    many, given, names = Counter(leg.role for leg in legs), Counter[str](), {"bot": "bot"}
+def names(legs: Sequence[LegRow]) -> dict[str, str]:
+    """By its id what a leg is called: its role, with a number where there are several of it. The bot has a name too."""
+    many, given, called = Counter(leg.role for leg in legs), Counter[str](), {"bot": "bot"}
     for leg in legs:
         given[leg.role] += 1
-        names[leg.leg_id] = f"{leg.role} {given[leg.role]}" if many[leg.role] > 1 else leg.role
-    return names
+        called[leg.leg_id] = f"{leg.role} {given[leg.role]}" if many[leg.role] > 1 else leg.role
+    return called
 
 
-def _rank(party: str, names: Mapping[str, str]) -> int:
+def _rank(party: str, called: Mapping[str, str]) -> int:
     """Legs in their order, the bot after them, then strangers."""
-    order = [*(name for name in names if name != "bot"), "bot"]
-    return order.index(party) if party in names else len(order)
+    order = [*(one for one in called if one != "bot"), "bot"]
+    return order.index(party) if party in called else len(order)
 
 
-def _party(party: str, names: Mapping[str, str]) -> str:
-    return names.get(party) or party.removeprefix(_MUSIC)
+def _party(party: str, called: Mapping[str, str]) -> str:
+    return called.get(party) or party.removeprefix(_MUSIC)
 
 
 # ── legs, times, ends ───────────────────────────────────────────────────────────────────────────────
@@ -96,10 +145,10 @@ def _party(party: str, names: Mapping[str, str]) -> str:
 
 def leg(row: CallRow, one: LegRow) -> str:
     """A leg: `customer connected, PCMU, muted`."""
-    held = {"sendonly": "holds us", "inactive": "holds us, silent"}.get(one.peer_hold)
+    held = _PEERS_HOLD.get(one.peer_hold)
     more = (row.codecs.get(one.leg_id), "held" * one.held, held, "muted" * one.muted, one.mode)
     room = f"in {one.room}" if one.room not in ("", "main") else None
-    return ", ".join([f"{_names(row.legs)[one.leg_id]} {one.state}", *filter(None, (*more, room))])
+    return ", ".join([f"{names(row.legs)[one.leg_id]} {one.state}", *filter(None, (*more, room))])
 
 
 def where(row: CallRow) -> str:
@@ -190,6 +239,10 @@ def _value(value: object, numbers: Numbers) -> str:
     return numbers.within(value) if isinstance(value, str) else str(value)
 
 
+def _scene(data: Mapping[str, object], _: Numbers) -> str:
+    return text(data, "scene")
+
+
 _WORDS: Final[Mapping[str, Callable[[Mapping[str, object], Numbers], str]]] = {
     "call.started": _offer,
     "call.refused": _refused,
@@ -199,4 +252,5 @@ _WORDS: Final[Mapping[str, Callable[[Mapping[str, object], Numbers], str]]] = {
     "leg.left": _left,
     "dtmf.received": _digit,
     "bot.asked": _asked,
+    HEARING: _scene,
 }
