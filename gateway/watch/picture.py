@@ -49,7 +49,7 @@ _ENDS: Final = (
 )
 _LEAST_HISTORY: Final = 5
 """A blank line, a title and some events are more worth than the rooms, which the legs tell as well."""
-_PARTIES: Final = (Column("ROOM", 7, 7, 10), Column("WHO", 20, 30, 40), Column("HEARS", 9, 30, 80))
+_PARTIES: Final = (Column("ROOM", 7, 7, 7), Column("WHO", 20, 30, 40), Column("HEARS", 9, 30, 80))
 
 
 @dataclass(frozen=True, slots=True)

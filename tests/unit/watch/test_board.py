@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.watch.board import Board, Link
-from gateway.watch.rows import CallRow, Happened
+from gateway.watch.rows import CallRow, Happened, Hears, LegRow
 from tests.unit.watch.boards import FROM, NOW, TO, a_board, a_call, a_trunk, an_end, ended, event, started
 
 
@@ -202,3 +202,27 @@ def test_no_order_of_events_and_answers_breaks_it_and_what_is_over_stays_over(
             it.snapshot(rows, it.mark - 1)
         assert not over & set(it.calls)
         assert len({end.call_id for end in it.ends}) == len(it.ends)
+
+
+def test_only_another_hearing_is_told_and_the_call_in_focus_keeps_it() -> None:
+    it = Board("http://127.0.0.1:8080", "call_1")
+    it.snapshot([a_call()], 0)
+    it.recall("call_1", [event(3, "call.started")])
+    it.answered(NOW)
+    (first,) = it.heard_anew()
+    assert (first.type, first.at, first.call_id) == ("hearing.now", NOW, "call_1")
+    assert first.data == {"scene": "customer <-> bot [main: customer, bot]"}
+    assert it.heard_anew() == []
+    held = LegRow("leg_c", "customer", "connected", held=True)
+    it.snapshot([a_call(legs=(held,), hearing=(Hears("music:hold/calm", "leg_c"),))], it.mark)
+    (second,) = it.heard_anew()
+    assert second.data == {"scene": "customer hears hold/calm [main: customer (held)]"}
+    it.happened(event(4, "leg.held"))
+    it.recall("call_1", [event(3, "call.started"), event(4, "leg.held")])
+    assert [one.type for one in it.timeline] == ["call.started", "hearing.now", "hearing.now", "leg.held"]
+
+
+def test_a_call_without_legs_has_no_hearing_to_tell() -> None:
+    it = Board("http://127.0.0.1:8080")
+    it.happened(started(1))
+    assert it.heard_anew() == []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import SettingsError
-from gateway.watch.options import KEY_VARIABLE, UsageError, WatchOptions, read_options
+from gateway.watch.options import KEY_VARIABLE, UsageError, WatchOptions, names_a_call, read_options
 
 NONE = WatchOptions("", None, "")
 
@@ -46,3 +46,8 @@ def test_the_variable_of_the_key_is_no_setting() -> None:
 def test_what_makes_no_sense(given: WatchOptions, url: str | None, env: dict[str, str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         read_options(given, url, None, env)
+
+
+def test_what_may_name_a_call() -> None:
+    assert all(map(names_a_call, ("call_01KAJ", "7QX", "last", "01KAJ")))
+    assert not any(map(names_a_call, ("", "7", "7Q", "leg_1", "call_", "a b c", "7QX\n", "../x", "-call")))

@@ -152,6 +152,21 @@ def test_one_call_with_all_that_happened() -> None:
     assert drawn(board, height=11)[-1].split()[1] == "bot.failed", "the newest stays"
 
 
+def test_one_call_shows_its_rooms_each_named_once() -> None:
+    board = Board("http://127.0.0.1:8080", "call_1")
+    board.live(NOW)
+    agent, expert = LegRow("leg_a", "agent", "connected", "consult"), LegRow("leg_e", "consult", "connected", "consult")
+    edges = (Hears("leg_a", "leg_e"), Hears("leg_e", "leg_a"), Hears("music:hold/calm", "leg_c"))
+    board.calls = {"call_1": a_call(legs=(CUSTOMER, agent, expert), hearing=edges, state="talking")}
+    lines = drawn(board)
+    at = next(number for number, line in enumerate(lines) if line.split() == ["ROOM", "WHO", "HEARS"])
+    assert [line.split() for line in lines[at + 1 : at + 5]] == [
+        ["main", "customer", "hold/calm"], ["consult", "agent", "consult"], ["consult", "agent"], [],
+    ]  # fmt: skip
+    assert lines[at + 3].startswith(" " * 9 + "consult"), "under who, not under room"
+    assert not any(line.startswith("ROOM") for line in drawn(board, height=14)), "what happened needs the lines more"
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     width=st.integers(1, 200), height=st.integers(1, 60), calls=st.integers(0, 30), trunks=st.integers(0, 12),

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.watch.rows import CallRow, Hears, LegRow
-from gateway.watch.words import Numbers, event_line, event_words, hears, leg, passed, where
+from gateway.watch.words import Numbers, event_line, event_words, hears, leg, parties, passed, rooms, scene, where
 from tests.unit.watch.boards import CUSTOMER, NOW, a_call, ended, event, started
 
 AGENT = LegRow("leg_a", "agent", "connected")
@@ -49,6 +49,31 @@ def call(*legs: LegRow, edges: str) -> CallRow:
 )  # fmt: skip
 def test_who_hears_whom_in_one_phrase(row: CallRow, says: str) -> None:
     assert hears(row) == says
+
+
+def test_everybody_by_room_with_what_they_hear() -> None:
+    apart = call(
+        LegRow("leg_c", "customer", "connected", held=True),
+        LegRow("leg_a", "agent", "connected", room="consult", muted=True),
+        LegRow("leg_e", "consult", "dialling", room="lobby"),
+        LegRow("leg_s", "supervisor", "connected", room="consult", mode="whisper", whisper_to="leg_a"),
+        edges="music:hold/calm>leg_c music:tone/ring>leg_a leg_s>leg_a leg_a>leg_s",
+    )
+    assert parties(apart) == [
+        ("main", "customer (held)", "hold/calm"),
+        ("consult", "agent (muted)", "supervisor + tone/ring"),
+        ("consult", "supervisor (whisper to agent)", "agent"),
+        ("lobby", "consult (dialling)", "nothing"),
+    ]
+    assert rooms(apart) == (
+        "main: customer (held); consult: agent (muted), supervisor (whisper to agent); lobby: consult (dialling)"
+    )
+    assert scene(call(CUSTOMER, AGENT, edges="leg_c>leg_a leg_a>leg_c")) == "customer <-> agent [main: customer, agent]"
+
+
+def test_the_bot_is_in_the_room_and_hears() -> None:
+    assert parties(call(CUSTOMER, edges="bot>leg_c")) == [("main", "customer", "bot"), ("main", "bot", "customer")]
+    assert rooms(call(edges="")) == "-"
 
 
 @pytest.mark.parametrize(
