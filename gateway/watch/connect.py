@@ -12,7 +12,6 @@ from typing import Any, Final
 import aiohttp
 
 from gateway.watch.client import ANSWER_S, Client
-from gateway.watch.key import own_key
 from gateway.watch.options import Access
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -37,6 +36,8 @@ async def connected(access: Access, command: str, scopes: Sequence[str]) -> Asyn
     async with contextlib.AsyncExitStack() as stack:
         key = access.key
         if key is None:
+            from gateway.watch.key import own_key  # imports SQLAlchemy, which takes longer than a command with a key
+
             key = await stack.enter_async_context(own_key(access.store_url, command, scopes))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield Client(session, access.url, key, ANSWER_S, scopes)
