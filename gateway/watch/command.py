@@ -32,6 +32,8 @@ async def run_order(access: Access, call: str | None, order: Order, say: Say, *,
         return
     fields = fit(answer)
     after, allowed = call_of(fields), fields.get("allowed")
+    if order.word == "consult" and after.consult == "none":
+        raise WatchError(told.failed_at_once(call_id))
     say(told.now(after, [str(word) for word in allowed] if isinstance(allowed, list) else []))
     known = {leg.leg_id for leg in before.legs}
     for leg in after.legs:

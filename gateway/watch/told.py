@@ -27,6 +27,11 @@ def called(row: CallRow, leg_id: str) -> str:
     return f"{name} is called; then: switchhook monitor {row.call_id} --leg {leg_id} --mode whisper, or --end"
 
 
+def failed_at_once(call_id: str) -> str:
+    """A consult that the API took, and whom nobody can call: it was over before the answer came."""
+    return f"{call_id}: the consult failed at once; switchhook watch --once --call {call_id} shows why"
+
+
 def listed(row: CallRow, at: float, numbers: Numbers) -> str:
     """A live call in a list, as it is `at` this time: a line, and who is where and hears whom."""
     since = f"since {clock(row.started_at)} ({passed(at - row.started_at)})"
