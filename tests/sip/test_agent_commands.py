@@ -82,13 +82,13 @@ async def test_a_consult_from_its_beginning_to_the_warm_transfer(
 ) -> None:
     words = ("consult", talk.id, "--number", EXPERT, "--note", "a refund")
     state, scene = await done(talk, home, gateway, *words)
-    assert state == "talking, consult dialling; next: forward, end-consult, hangup"
+    assert state == "talking, consult dialling; next: forward, end-consult, monitor, hangup"
     assert scene.endswith("[main: customer; consult: agent; lobby: consult (dialling)]")
     await talk.consultant.is_called()
     await talk.consultant.answers()
     sing(consultant=talk.consultant)
     await talk.happens("consult.answered")
-    in_both = "next: swap, merge, forward, end-consult, hangup"
+    in_both = "next: swap, merge, forward, end-consult, monitor, hangup"
     state, scene = await done(talk, home, gateway, "swap")
     assert state == f"talking, consult swapped; {in_both}"
     assert scene == "customer <-> agent, consult hears hold/calm [main: customer, agent; consult: consult]"
@@ -96,7 +96,7 @@ async def test_a_consult_from_its_beginning_to_the_warm_transfer(
     assert state == f"talking, consult consulting; {in_both}"
     assert scene == "agent <-> consult, customer hears hold/calm [main: customer; consult: agent, consult]"
     state, scene = await done(talk, home, gateway, "merge", talk.id[-6:])
-    assert state == "talking, consult merged; next: forward, end-consult, hold, hangup"
+    assert state == "talking, consult merged; next: forward, end-consult, hold, monitor, hangup"
     assert scene == "customer <-> agent <-> consult [main: customer, agent, consult]"
     state, scene = await done(talk, home, gateway, "forward", talk.id.lower())
     assert state.startswith("talking; next: consult, transfer, hold")
@@ -125,8 +125,6 @@ async def test_a_customer_is_handed_on_and_the_hand_is_taken_back(
     state, scene = await done(talk, home, gateway, "transfer", "--agent", "bob")
     assert "cancel-transfer" in state and "customer <-> agent 1" in scene, (state, scene)
     await talk.consultant.is_called()
-    talk.consultant.rings()
-    await talk.happens("transfer.ringing")
     state, _ = await done(talk, home, gateway, "cancel-transfer")
     assert state.startswith("talking; next: consult, transfer")
 
@@ -372,3 +370,26 @@ async def test_a_supervisor_comes_whispers_and_goes(tmp_path: Path) -> None:
         ("POST", legs, {"sipUri": "sip:sue@pbx.example", "role": "supervisor", "mode": "whisper",
                         "whisperTo": "leg_01A"}),
     ]  # fmt: skip
+
+
+async def test_a_supervisor_in_a_real_call(talk: Talk, home: Path, gateway: GatewayProcess) -> None:
+    code, out, complaints = await types(home, "monitor", "--agent", "bob", "--url", gateway.api)
+    assert (code, complaints) == (0, "")
+    assert "supervisor (dialling, monitor)" in out and f"switchhook monitor {talk.id} --leg leg_" in out
+    await talk.consultant.is_called()
+    await talk.consultant.answers()
+    sing(consultant=talk.consultant)
+    async with asyncio.timeout(10):
+        while [leg["state"] for leg in (await talk.operator.call())["legs"]] != ["connected"] * 3:
+            await asyncio.sleep(0.05)
+    code, out, complaints = await types(home, "monitor", "--mode", "whisper", "--url", gateway.api)
+    assert (code, complaints) == (0, "")
+    assert "customer <-> agent, agent <-> supervisor, supervisor hears customer [" in out, out
+    assert "supervisor (whisper" in out
+    code, out, complaints = await types(home, "monitor", "--end", "--leg", "supervisor", "--url", gateway.api)
+    assert (code, complaints) == (0, "")
+    await talk.consultant.is_hung_up()
+    code, _, complaints = await types(
+        home, "monitor", "--agent", "bob", "--url", gateway.api, SWITCHHOOK_KEY=talk.operator.key
+    )
+    assert code == 1 and "it needs the scope supervise" in complaints
