@@ -18,15 +18,19 @@ from gateway import carriers
 from gateway.api.http import HttpServer
 from gateway.api.v1 import ControlApi
 from gateway.bots.builtin import AnnounceBot, AttendantBot, EchoBot, ReceptionBot
+from gateway.bots.status import StatusReceiver
 from gateway.bots.webhook import WebhookBot, open_session
 from gateway.calls.errors import SoundError
 from gateway.calls.model import RINGBACK_TONE, LegId
 from gateway.dialplan.addresses import AnyAddress
+from gateway.dialplan.people import Webhook
 from gateway.dialplan.problems import ProblemsError
 from gateway.dialplan.routing import NO_CHANNELS
 from gateway.dialplan.schema import BuiltinBot, Channel, Dialplan
 from gateway.dialplan.schema import WebhookBot as WebhookPlan
 from gateway.engine.call import World
+from gateway.engine.deliveries import Deliveries, jitter
+from gateway.engine.delivery import Pace
 from gateway.engine.engine import Engine
 from gateway.engine.ports import Bot, StoreUnavailable
 from gateway.engine.running import Running, policy
@@ -100,6 +104,7 @@ class Gateway:
         self._engine: Engine | None = None
         self._node: Node | None = None
         self._http: HttpServer | None = None
+        self._deliveries: Deliveries | None = None
         ping = partial(self._endpoint.run, lambda: None)
         self._lag = Lag(
             self._metrics.instruments,
@@ -119,7 +124,9 @@ class Gateway:
         running = _running(self._plan, self._session, self._metrics)
         limits, store = self._settings.limits, self._store
         self._engine = Engine(running, world, limits.calls, limits.lag_ms / 1000)
-        self._node = Node(self._engine, self._keepers, self._load, self._run_plan)
+        receiver, pace = partial(_receiver, self._session), Pace(self._clock, jitter)
+        self._deliveries = Deliveries(store.outbox, store.history, receiver, pace, self._metrics.webhook_attempt)
+        self._node = Node(self._engine, self._keepers, self._load, self._run_plan, self._deliveries.statuses)
         api = ControlApi(self._node, store.keys, store.history, store.idempotency, self._clock)
         self._http = HttpServer(
             str(self._settings.api.bind),
@@ -129,6 +136,7 @@ class Gateway:
             api,
             extra=[web.get("/metrics", self._scrape)],
         )
+        await self._deliveries.start(self._plan.webhooks)
         await self._engine.start()
         await self._keepers.apply(carriers.specs(self._plan))
         self._metrics.read(self._sources(self._store))
@@ -153,6 +161,8 @@ class Gateway:
             await self._engine.stop()
         else:
             await self._sounds.close()
+        if self._deliveries is not None:
+            await self._deliveries.stop()
         if self._http is not None:
             await self._http.stop()
         if self._session is not None:
@@ -170,7 +180,7 @@ class Gateway:
             log.error("dialplan.refused", problems=[str(problem) for problem in error.problems])
 
     async def _run_plan(self, plan: Dialplan) -> None:
-        if self._session is None:
+        if self._session is None or self._deliveries is None:
             raise RuntimeError("the gateway is not started")
         running = _running(plan, self._session, self._metrics)
         self._metrics.know(plan.trunks, NO_CHANNELS | plan.channels.keys())
@@ -178,6 +188,7 @@ class Gateway:
         self.engine.running, self._plan = running, plan
         self._open_to_trunks()
         await self._keepers.apply(carriers.specs(plan))
+        await self._deliveries.apply(plan.webhooks)
 
     def _resolved(self, trunk: str, addresses: Sequence[str]) -> None:
         """The host of a trunk has these addresses now: its calls come from there, unless `allow` says otherwise."""
@@ -207,6 +218,7 @@ class Gateway:
             journal=store.journal.state,
             calls_crashed=lambda: len(store.recovered),
             trunks_up=self._trunks_up,
+            webhook_lag_s=lambda: self._deliveries.lag_s() if self._deliveries is not None else 0.0,
         )
 
     def _trunks_up(self) -> Mapping[str, bool]:
@@ -303,6 +315,10 @@ def _bot(channel: Channel, session: aiohttp.ClientSession, retried: Callable[[],
             return ReceptionBot() if channel.bot.name == "reception" else EchoBot()
         case _:
             raise NotImplementedError(f"bot type {channel.bot.type}")  # refused when the plan was read
+
+
+def _receiver(session: aiohttp.ClientSession, webhook: Webhook) -> StatusReceiver:
+    return StatusReceiver(webhook.url, [webhook.secret.reveal()] if webhook.secret else [], session)
 
 
 def _sip_settings(settings: Settings, plan: Dialplan) -> SipSettings:

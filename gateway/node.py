@@ -16,6 +16,7 @@ from gateway.calls.states import CallState
 from gateway.calls.switch import Switch
 from gateway.dialplan.routing import Decision, inbound
 from gateway.dialplan.schema import Dialplan
+from gateway.engine.delivery import WebhookStatus
 from gateway.engine.engine import Engine
 from gateway.engine.queued import OVER
 from gateway.engine.trunks import UNASKED, Trunks
@@ -33,8 +34,10 @@ class Node:
         trunks: Trunks,
         load: Callable[[], Dialplan],
         run: Callable[[Dialplan], Awaitable[None]],
+        webhooks: Callable[[], Sequence[WebhookStatus]] = tuple,
     ) -> None:
         self._engine, self._trunks, self._load, self._run = engine, trunks, load, run
+        self._webhooks = webhooks
         self._reloading = asyncio.Lock()
 
     def live_calls(self) -> Sequence[Call]:
@@ -103,6 +106,10 @@ class Node:
             )
             for name, trunk in self._engine.running.plan.trunks.items()
         ]
+
+    def webhooks(self) -> Sequence[WebhookStatus]:
+        """The status webhooks of the running plan."""
+        return self._webhooks()
 
     def route(self, trunk: str, to: str, from_: str, at: datetime | None) -> Decision:
         """What would become of a call."""

@@ -16,6 +16,7 @@ from gateway.calls.orders import Order
 from gateway.calls.replies import BotResponse
 from gateway.calls.switch import Switch
 from gateway.dialplan.routing import Decision
+from gateway.engine.delivery import WebhookStatus
 from gateway.engine.trunks import UNASKED, TrunkHealth
 
 
@@ -82,6 +83,9 @@ class Control(Protocol):
 
     def trunks(self) -> Sequence[TrunkStatus]:
         """The trunks of the running plan, in its order."""
+
+    def webhooks(self) -> Sequence[WebhookStatus]:
+        """The status webhooks of the running plan."""
 
     def route(self, trunk: str, to: str, from_: str, at: datetime | None) -> Decision:
         """What would become of a call now, or at a time (with a zone): `dialplan.routing.inbound`."""

@@ -10,7 +10,6 @@ from typing import Final
 from aiohttp import web
 
 from gateway.api.auth import Caller
-from gateway.api.views import event_json
 from gateway.calls.history import Happening
 from gateway.engine.ports import History, Recorded, StoreUnavailable
 from gateway.telemetry.log import get_logger
@@ -68,7 +67,7 @@ class Rendered:
         seq = recorded.seq
         done = self._kept.get(seq)
         if done is None:
-            data = json.dumps(event_json(recorded), separators=(",", ":"), default=str)
+            data = json.dumps(recorded.as_json(), separators=(",", ":"), default=str)
             done = f"id: {seq}\nevent: {recorded.happening.type}\ndata: {data}\n\n".encode()
             self._kept[seq] = done
             if len(self._kept) > _RENDERED:

@@ -18,6 +18,7 @@ from gateway.api.legs import LegsApi
 from gateway.api.node import NodeApi
 from gateway.api.openapi import Schema, build
 from gateway.api.operations import mount
+from gateway.api.webhooks import WebhooksApi
 from gateway.engine.ports import History, Idempotency, Keys
 
 
@@ -55,6 +56,7 @@ class ControlApi:
             *CdrsApi(history).operations(),
             *self._streams.operations(),
             *NodeApi(control).operations(),
+            *WebhooksApi(control).operations(),
         )
 
     def install(self, app: web.Application) -> None:

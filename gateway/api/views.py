@@ -23,7 +23,6 @@ from gateway.calls.model import (
     Call,
     Direction,
     Edge,
-    JsonObject,
     Leg,
     LegParty,
     MusicParty,
@@ -145,22 +144,9 @@ def cdr_out(cdr: Cdr) -> CdrOut:
 # ── Events ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def event_json(recorded: Recorded) -> JsonObject:
-    """An event, field by field as it stands in JSON."""
-    happening = recorded.happening
-    return {
-        "seq": recorded.seq,
-        "type": happening.type,
-        "at": rfc3339(happening.at),
-        "callId": happening.call_id,
-        "legId": happening.leg_id,
-        "data": happening.data,
-    }
-
-
 def events_page(found: Sequence[Recorded], limit: int) -> Events:
     """A page of at most `limit`, of `limit` + 1 that were asked for."""
-    items = [EventOut.model_validate(event_json(one)) for one in found[:limit]]
+    items = [EventOut.model_validate(one.as_json()) for one in found[:limit]]
     return Events(items=items, next_cursor=str(items[-1].seq) if len(found) > limit else None)
 
 

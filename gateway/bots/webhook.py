@@ -1,21 +1,17 @@
 """A bot behind a URL: one signed POST per event (bot-protocol.md, "Request"); made by app, asked by the engine."""
 
 import asyncio
-import base64
-import binascii
 import json
-import os
 import random
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import aiohttp
 import structlog
-from standardwebhooks.webhooks import Webhook
 from yarl import URL
 
 from gateway import __version__
+from gateway.bots.posting import Signature, location, public, why_unreachable
 from gateway.calls.commands import AskBot, BotEventName
 from gateway.calls.errors import BotError, BotErrorKind
 from gateway.calls.replies import MAX_BODY, BotResponse, parse_response
@@ -74,9 +70,7 @@ class WebhookBot:
         self._url = URL(url)
         if self._url.scheme not in ("http", "https") or not self._url.host:
             raise ValueError("the bot's URL must start with http:// or https:// and name a host")
-        if isinstance(secrets, str | bytes):
-            raise TypeError("secrets is a sequence of secrets, not one")  # which would sign with each letter of it
-        self._signers = [Webhook(_key(secret)) for secret in secrets]
+        self._signature = Signature(secrets)
         self._timeout_s = timeout_s
         self._retried = retried
         self._session = session
@@ -84,7 +78,7 @@ class WebhookBot:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"WebhookBot({_public(self._url)})"
+        return f"WebhookBot({public(self._url)})"
 
     async def ask(self, ask: AskBot, event_id: str, at: str) -> BotResponse:
         """POST the event, once more if that may help. The answer to `hangup` is checked for its status only.
@@ -98,9 +92,7 @@ class WebhookBot:
         try:
             return await self._attempt(event_id, body, ignore_reply, self._timeout_s)
         except _Passing as failure:
-            _log.info(
-                "bot.retried", bot=_public(self._url), event_id=event_id, event_name=ask.event, why=failure.detail
-            )
+            _log.info("bot.retried", bot=public(self._url), event_id=event_id, event_name=ask.event, why=failure.detail)
             self._retried()
         await asyncio.sleep(random.uniform(*RETRY_AFTER_S))
         left_s = max(deadline - clock(), min(RETRY_AT_LEAST_S, self._timeout_s))
@@ -127,7 +119,10 @@ class WebhookBot:
             async with (
                 asyncio.timeout(timeout_s),
                 self._session.post(
-                    self._url, data=body.encode(), headers=self._sign(event_id, body), allow_redirects=False
+                    self._url,
+                    data=body.encode(),
+                    headers=self._signature.headers(event_id, body),
+                    allow_redirects=False,
                 ) as answer,
             ):
                 return await self._read(answer, ignore_reply)
@@ -135,17 +130,9 @@ class WebhookBot:
             # Before ClientError: nothing sets aiohttp's own time-outs, and an OSError ETIMEDOUT comes as ClientOSError.
             raise BotError(BotErrorKind.TIMEOUT, f"no answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as error:
-            raise _Passing(BotErrorKind.UNREACHABLE, self._why_unreachable(error)) from None
+            raise _Passing(BotErrorKind.UNREACHABLE, why_unreachable(self._url, error)) from None
         except aiohttp.ClientError:
-            raise BotError(BotErrorKind.MALFORMED, f"{_public(self._url)} does not answer in HTTP") from None
-
-    def _sign(self, event_id: str, body: str) -> dict[str, str]:
-        """Standard Webhooks 1.0, "Signature scheme": one `v1,` signature per secret, the time that of the attempt."""
-        now = datetime.now(UTC)
-        headers = {"webhook-id": event_id, "webhook-timestamp": str(int(now.timestamp()))}
-        if self._signers:
-            headers["webhook-signature"] = " ".join(signer.sign(event_id, now, body) for signer in self._signers)
-        return headers
+            raise BotError(BotErrorKind.MALFORMED, f"{public(self._url)} does not answer in HTTP") from None
 
     async def _read(self, answer: aiohttp.ClientResponse, ignore_reply: bool) -> BotResponse:
         try:
@@ -170,29 +157,15 @@ class WebhookBot:
         if status in RETRY_STATUSES:
             raise _Passing(BotErrorKind.STATUS, f"the bot answered {status}")
         if 300 <= status < 400 and "Location" in answer.headers:
-            to = _location(self._url, answer.headers["Location"])
+            to = location(self._url, answer.headers["Location"])
             raise BotError(BotErrorKind.STATUS, f"the bot answered {status} to {to}; redirects are not followed")
         hint = {
             401: "; does it know the secret that signs?",
             403: "; does it know the secret that signs?",
-            404: f"; is {_public(self._url)} the right path?",
+            404: f"; is {public(self._url)} the right path?",
             405: "; it must take POST",
         }.get(status, "; only 200 and 204 are answers" if status < 300 else "")
         raise BotError(BotErrorKind.STATUS, f"the bot answered {status}{hint}")
-
-    def _why_unreachable(self, error: aiohttp.ClientError) -> str:
-        where = _public(self._url)
-        match error:
-            case aiohttp.ClientConnectorDNSError():
-                return f"the name of {where} cannot be resolved"
-            case aiohttp.ClientConnectorCertificateError():
-                return f"the certificate of {where} is not trusted"
-            case aiohttp.ClientConnectorSSLError():
-                return f"{where} does not speak TLS as we do"
-            case aiohttp.ClientConnectorError():
-                why = f": {os.strerror(error.errno)}" if error.errno else ""
-                return f"cannot connect to {where}{why}"
-        return f"{where} cut the connection before its answer was complete"
 
 
 class _Passing(BotError):
@@ -212,22 +185,6 @@ def _envelope(ask: AskBot, event_id: str, at: str) -> str:
         "data": ask.data,
     }
     return json.dumps(event, separators=(",", ":"), allow_nan=False)
-
-
-def _key(secret: bytes | str) -> bytes:
-    if isinstance(secret, bytes):
-        key = secret
-    elif secret.startswith("whsec_"):
-        try:
-            unpadded = secret.removeprefix("whsec_").rstrip("=")
-            key = base64.b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True)
-        except binascii.Error:
-            raise ValueError("a secret that starts with whsec_ must go on in base64") from None
-    else:
-        key = secret.encode()
-    if not key:
-        raise ValueError("a secret must not be empty")
-    return key
 
 
 # ── In ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -255,17 +212,3 @@ def _is_json(answer: aiohttp.ClientResponse) -> bool:
     """Whether it claims to be. One that does not is read all the same: only its failure is told differently."""
     kind = answer.content_type
     return kind.endswith(("/json", "+json")) or "Content-Type" not in answer.headers
-
-
-# ── What may be said of a URL: its user, password and query may be secrets ──────────────────────────
-
-
-def _public(url: URL) -> str:
-    return str(url.with_user(None).with_query(None).with_fragment(None))
-
-
-def _location(base: URL, location: str) -> str:
-    try:
-        return _public(base.join(URL(location)))[:200]
-    except ValueError:
-        return "an address that is none"

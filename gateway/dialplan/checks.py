@@ -19,9 +19,17 @@ MAY_NOT_SHOW_CUSTOMERS = (
 
 def dialling_problems(plan: Dialplan, document: Document) -> Iterator[Problem]:
     """Trunks that could not write a number or show a caller as they say; contacts and agents that are denied; channels
-    that could be taken for a call without one."""
+    that could be taken for a call without one; a webhook's url that stands there twice."""
     for path, message in _found(plan):
         yield problem(document.place(path), path, message)
+    first: dict[str, int] = {}
+    for index, webhook in enumerate(plan.webhooks):
+        path = ("webhooks", index, "url")
+        if first.setdefault(webhook.url, index) != index:
+            place = document.place(("webhooks", first[webhook.url], "url"))
+            yield problem(
+                document.place(path), path, f"is the url of another webhook already, at {place}; make them one"
+            )
 
 
 def shows_customers(trunk: Trunk) -> bool:

@@ -49,7 +49,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("routes.*.otherwise.queue", "queues", instead="write channel, agent, prompt, say or reject"),
     NotYet("queues", "queues"),
     NotYet("agents.*.may", "consult"),
-    NotYet("webhooks", "status webhooks"),
 )
 
 

@@ -208,6 +208,12 @@ def _references(data: dict[str, Plain]) -> Iterator[tuple[KeyPath, str, str]]:
             wanted = _entry(holder, kind)
             if isinstance(wanted, str):
                 yield (*path, kind), kind, wanted
+    webhooks = data.get("webhooks")
+    for index, webhook in enumerate(webhooks if isinstance(webhooks, tuple) else ()):
+        channels = _entry(webhook, "channels")
+        for number, wanted in enumerate(channels if isinstance(channels, tuple) else ()):
+            if isinstance(wanted, str):
+                yield ("webhooks", index, "channels", number), "channel", wanted
 
 
 def _entry(holder: Plain, key: str) -> Plain:

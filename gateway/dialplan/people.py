@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gateway.dialplan.base import (
     BareHost,
@@ -19,6 +19,10 @@ from gateway.dialplan.base import (
     SipTarget,
     WebUrl,
 )
+from gateway.dialplan.event_names import event_name
+
+EventName = Annotated[str, AfterValidator(event_name)]
+"""The type of an event, such as `call.ended`, or a family of them, such as `transfer.*`."""
 
 
 class PostSession(Model):
@@ -88,8 +92,13 @@ class Destinations(Model):
 
 
 class Webhook(Model):
-    """Where status events are POSTed."""
+    """Where status events are POSTed: the same that `GET /v1/events` streams (design: control-api.md)."""
 
     url: WebUrl
+    """the address that takes them, such as "https://crm.example/calls"; each address once in a plan"""
     secret: Secret | None = None
-    events: tuple[str, ...] = ()
+    """Key of the signature (Standard Webhooks): `whsec_` + base64, or any text. Without it requests are unsigned."""
+    events: tuple[EventName, ...] = ()
+    """Which events: types such as "call.ended", or families such as "transfer.*". Default: all."""
+    channels: tuple[Name, ...] = ()
+    """Of the calls of which channels. Default: of all, also of those that no channel took."""

@@ -362,6 +362,7 @@ class Dialplan(Model):
     destinations: Destinations = Destinations()
     """Toll-fraud policy: what may be dialled. Default: nothing but the agents and contacts of this plan."""
     webhooks: tuple[Webhook, ...] = ()
+    """Where status events are POSTed."""
     _places: Mapping[KeyPath, Place] = PrivateAttr(default_factory=dict)
 
     def where(self, *path: str | int) -> Place | None:

@@ -4,7 +4,7 @@ Every method is called on the event loop and returns at once unless it is `async
 sink. A method that names a leg or a voice that is gone already does nothing: everybody may hang up at every moment.
 """
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,9 +13,10 @@ from gateway.calls.cdr import Cdr
 from gateway.calls.commands import AskBot, Dial, SayText
 from gateway.calls.events import LegEvent
 from gateway.calls.history import Happening
-from gateway.calls.model import CallId, Edge, LegId
+from gateway.calls.model import CallId, Edge, JsonObject, LegId
 from gateway.calls.refers import SendRefer
 from gateway.calls.replies import BotResponse
+from gateway.calls.view import rfc3339
 
 LegSink = Callable[[LegEvent], None]
 """Takes the events of all legs, on the event loop, in the order in which they happened."""
@@ -161,6 +162,18 @@ class Recorded:
     seq: int
     happening: Happening
 
+    def as_json(self) -> JsonObject:
+        """The event, field by field as it stands in JSON (control-api.md)."""
+        happening = self.happening
+        return {
+            "seq": self.seq,
+            "type": happening.type,
+            "at": rfc3339(happening.at),
+            "callId": happening.call_id,
+            "legId": happening.leg_id,
+            "data": happening.data,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class CdrFilter:
@@ -283,3 +296,59 @@ class Idempotency(Protocol):
 
     async def remember(self, owner: str, key: str, answer: Remembered, now: float) -> None:
         """Keep an answer; one that is there already (and not too old) stays."""
+
+
+# ── Status webhooks ─────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """An event (of time `at`) that a webhook did not take in `attempts` attempts; the next one is due at `due_at`."""
+
+    seq: int
+    at: float
+    attempts: int
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a webhook is: of what is up to `after_seq` nothing is left to be sent but `retries`. `not_before`: the
+    receiver asked to be left alone until then. `done`, for `save` only: these need no retry any more."""
+
+    url: str
+    after_seq: int
+    disabled: bool = False
+    not_before: float | None = None
+    last_error: str | None = None
+    last_error_at: float | None = None
+    retries: tuple[Retry, ...] = ()
+    done: tuple[int, ...] = ()
+
+
+class Outbox(Protocol):
+    """What the webhooks have left to send, on disk; what is to be sent is in the History. Methods raise
+    StoreUnavailable."""
+
+    async def load(self) -> Mapping[str, Progress]:
+        """All webhooks, by URL, with all their retries."""
+
+    async def save(self, progress: Sequence[Progress], forget: Set[str] = frozenset()) -> None:
+        """All or nothing: forget the webhooks of these URLs, then keep these; their `retries` are added to those that
+        are there, or replace those of the same seq."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """Why a receiver has not taken an event. `retry_after_s`: it asked to be left alone so long; `gone`: for good."""
+
+    detail: str
+    retry_after_s: float | None = None
+    gone: bool = False
+
+
+class Receiver(Protocol):
+    """Who is told at one webhook: gateway/bots is the real one."""
+
+    async def post(self, recorded: Recorded) -> NotTaken | None:
+        """Send one event, within 10 s; None when it was taken."""

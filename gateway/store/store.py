@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from gateway.calls.cdr import Cdr
-from gateway.engine.ports import History, Idempotency, Journal, Keys, StoreUnavailable
+from gateway.engine.ports import History, Idempotency, Journal, Keys, Outbox, StoreUnavailable
 from gateway.store.database import Database, StoreInUse, lock, path_of, reason
 from gateway.store.history import SqlHistory
 from gateway.store.idempotency import SqlIdempotency
 from gateway.store.journal import SqlJournal
 from gateway.store.keys import SqlKeys
+from gateway.store.outbox import SqlOutbox
 from gateway.store.recovery import recover
 from gateway.store.tail import Tail
 from gateway.store.writing import last_seq
@@ -50,6 +51,7 @@ class Store:
     history: History
     keys: Keys
     idempotency: Idempotency
+    outbox: Outbox
     recovered: Sequence[Cdr]
     _database: Database
     _lock: int
@@ -84,7 +86,14 @@ async def open_store(url: str, clock: Callable[[], float]) -> Store:
     journal = SqlJournal(database, tail, clock)
     await journal.connect()
     return Store(
-        journal, SqlHistory(database, tail), SqlKeys(database), SqlIdempotency(database), recovered, database, held
+        journal,
+        SqlHistory(database, tail),
+        SqlKeys(database),
+        SqlIdempotency(database),
+        SqlOutbox(database),
+        recovered,
+        database,
+        held,
     )
 
 

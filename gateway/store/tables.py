@@ -3,7 +3,7 @@
 A change here needs a step in migrations/versions; tests/unit/store/test_migrations.py compares the two.
 """
 
-from sqlalchemy import JSON, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -83,3 +83,26 @@ idempotency = Table(
     Column("at", Float, nullable=False),
     Index("idempotency_by_age", "at"),
 )
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("url", String, primary_key=True),
+    Column("after_seq", Integer, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("not_before", Float),
+    Column("last_error", String),
+    Column("last_error_at", Float),
+)
+"""How far each status webhook is: the happenings are the outbox, this is the cursor."""
+
+webhook_retries = Table(
+    "webhook_retries",
+    metadata,
+    Column("url", String, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Float, nullable=False),
+)
+"""Events whose delivery failed; they wait for the next attempt, each on its own."""

@@ -94,6 +94,13 @@ class Instruments:
         )
         self.transfer_talk = histogram("transfer_talk_seconds", "Customer and people together", _DURATION_S, "method")
 
+        # Status webhooks
+        self.webhook_deliveries = counter(
+            "webhook_deliveries_total",
+            "Attempts to deliver events to status webhooks, by what came of them",
+            "outcome",
+        )
+
         # Sound
         self.playback_first_audio = histogram(
             "playback_first_audio_seconds",

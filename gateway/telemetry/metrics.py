@@ -83,6 +83,8 @@ from gateway.telemetry.readings import Readings, Sources
 
 OTHER: Final = "other"
 """What a name outside its set is called."""
+WEBHOOK_OUTCOMES: Final = ("delivered", "failed", "given-up", "gone")
+"""As engine/delivery.py has them, which telemetry cannot import."""
 STATUSES: Final = frozenset(
     {200, 302, 400, 401, 403, 404, 407, 408, 410, 415, 480, 481, 484, 486, 487, 488, 500, 501, 502, 503, 504, 600, 603}
 )
@@ -149,6 +151,10 @@ class Metrics:
         retries = self.instruments.bot_retries.of(self._channel(channel), "http")
         return retries.inc
 
+    def webhook_attempt(self, outcome: str) -> None:
+        """An attempt to deliver an event to a status webhook is over; `outcome` is of WEBHOOK_OUTCOMES."""
+        self.instruments.webhook_deliveries.of(outcome if outcome in WEBHOOK_OUTCOMES else OTHER).inc()
+
     # ── Closed sets ─────────────────────────────────────────────────────────────────────────────────
 
     def _trunk(self, name: str) -> str:
@@ -170,6 +176,8 @@ class Metrics:
                 of.bot_failures.of(channel, kind)
             of.bot_fallbacks.of(channel)
             of.bot_retries.of(channel, "event")
+        for outcome in WEBHOOK_OUTCOMES:
+            of.webhook_deliveries.of(outcome)
         for fault in ("bot", "gateway"):
             of.sound_failures.of(fault)
         for engine in self._engines:

@@ -57,6 +57,8 @@ class Sources:
     calls_crashed: Callable[[], int] = lambda: 0
     """What the last run left open; the start of this one knows."""
     trunks_up: Callable[[], Mapping[str, bool]] = dict
+    webhook_lag_s: Callable[[], float] = lambda: 0.0
+    """How old the oldest event is that a status webhook has not taken."""
 
 
 Label = Callable[[str], str]
@@ -162,6 +164,12 @@ def _readings(of: Sources, trunk: Label, channel: Label) -> tuple[_Reading, ...]
         _Reading(counter, "journal_written_total", "Happenings on disk", lambda: {"": of.journal().written}),
         _Reading(counter, "journal_lost_total", "Happenings lost for good", lambda: {"": of.journal().lost}),
         _Reading(gauge, "journal_lag_seconds", "How long the oldest one has waited", lambda: {"": of.journal().lag_s}),
+        _Reading(
+            gauge,
+            "webhook_lag_seconds",
+            "How old the oldest event is that a status webhook has not taken",
+            lambda: {"": of.webhook_lag_s()},
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from gateway.calls.states import CallState, ConsultState, LegState
 from gateway.calls.switch import Switch
 from gateway.dialplan.parse import load_text
 from gateway.dialplan.routing import Decision, inbound
+from gateway.engine.delivery import WebhookStatus
 from gateway.engine.trunks import Registration, TrunkHealth, TrunkState
 
 PLAN = """\
@@ -63,6 +64,7 @@ class MemoryControl:
     takes_s: float = 0.0
     """How long `push_replies` and `reload` take."""
     reloads: int = 0
+    webhooks_there: tuple[WebhookStatus, ...] = ()
 
     def __post_init__(self) -> None:
         self.plan = load_text(self.files)
@@ -117,6 +119,9 @@ class MemoryControl:
             )
             for name, trunk in self.plan.trunks.items()
         ]  # fmt: skip
+
+    def webhooks(self) -> Sequence[WebhookStatus]:
+        return self.webhooks_there
 
     def route(self, trunk: str, to: str, from_: str, at: datetime | None) -> Decision:
         return inbound(self.plan, trunk, to, from_, at or datetime.now(UTC))
