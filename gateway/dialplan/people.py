@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -21,6 +22,24 @@ from gateway.dialplan.base import (
 )
 from gateway.dialplan.event_names import event_name
 
+
+def _signs(secret: Secret) -> Secret:
+    try:
+        text = secret.reveal()
+    except LookupError:
+        return secret  # the plan is read without its secrets
+    if text.startswith("whsec_"):
+        key = text.removeprefix("whsec_").rstrip("=")
+        try:
+            usable = bool(base64.b64decode(key + "=" * (-len(key) % 4), validate=True))
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("its value cannot sign: what follows whsec_ must be base64")
+    return secret
+
+
+SigningSecret = Annotated[Secret, AfterValidator(_signs)]
 EventName = Annotated[str, AfterValidator(event_name)]
 """The type of an event, such as `call.ended`, or a family of them, such as `transfer.*`."""
 
@@ -96,7 +115,7 @@ class Webhook(Model):
 
     url: WebUrl
     """the address that takes them, such as "https://crm.example/calls"; each address once in a plan"""
-    secret: Secret | None = None
+    secret: SigningSecret | None = None
     """Key of the signature (Standard Webhooks): `whsec_` + base64, or any text. Without it requests are unsigned."""
     events: tuple[EventName, ...] = ()
     """Which events: types such as "call.ended", or families such as "transfer.*". Default: all."""

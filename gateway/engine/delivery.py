@@ -56,8 +56,9 @@ class WebhookState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookStatus:
-    """A webhook as operators see it. `url` without its query, which may be a secret; `delivered` since the start; `pending`: read from the journal and not delivered;
-    `lag_s`: how old the oldest of them is; `behind_seq`: how far it is behind the newest event of all."""
+    """A webhook as operators see it. `url` without its query, which may be a secret; `delivered` since the start;
+    `pending`: read from the journal and not delivered; `lag_s`: how old the oldest of them is; `behind_seq`: how far
+    it is behind the newest event of all."""
 
     url: str
     events: tuple[str, ...]

@@ -33,10 +33,16 @@ ENDPOINTS: dict[tuple[str, str], Scope | tuple[Scope, ...]] = {
     ("GET", "/v1/cdrs"): Scope.CALLS_READ,
     ("GET", "/v1/events"): Scope.CALLS_READ,
     ("GET", "/v1/trunks"): Scope.CALLS_READ,
+    ("GET", "/v1/webhooks"): Scope.ADMIN,
     ("POST", "/v1/dialplan/route"): Scope.ADMIN,
     ("POST", "/v1/dialplan/reload"): Scope.ADMIN,
 }
-OF_NODE = [("GET", "/v1/trunks"), ("POST", "/v1/dialplan/route"), ("POST", "/v1/dialplan/reload")]
+OF_NODE = [
+    ("GET", "/v1/trunks"),
+    ("GET", "/v1/webhooks"),
+    ("POST", "/v1/dialplan/route"),
+    ("POST", "/v1/dialplan/reload"),
+]
 
 
 async def test_the_table_has_every_documented_endpoint(gateway: Node):

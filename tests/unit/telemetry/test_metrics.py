@@ -29,6 +29,7 @@ from gateway.calls.model import AnswerMode, Call, CallId, ChannelPolicy, Leg, Le
 from gateway.calls.outbound import TransferReason
 from gateway.calls.quality import RtpFlow, RtpQuality
 from gateway.calls.replies import BotResponse
+from gateway.engine.delivery import Outcome
 from gateway.telemetry.lag import Clock, Lag, Pace
 from gateway.telemetry.metrics import STATUSES, Metrics
 from gateway.telemetry.observer import NOBODY, CallObserver, SoundObserver, SpeechSource
@@ -65,6 +66,7 @@ def sources(**other: object) -> Sources:
         "journal": Journal,
         "calls_crashed": lambda: 5,
         "trunks_up": lambda: {"acme": True},
+        "webhook_lag_s": lambda: 1.5,
     }
     return Sources(**(given_ | other))  # type: ignore[arg-type]
 
@@ -306,7 +308,7 @@ ALLOWED = {
     "result": set(Result),
     "reason": {*Reason, *TransferReason},
     "kind": set(BotErrorKind),
-    "outcome": {"answered", "failed", "abandoned"},
+    "outcome": {"answered", "failed", "abandoned", *Outcome},
     "layer": {"http", "event"},
     "source": set(SpeechSource),
     "fault": {"bot", "gateway"},
@@ -337,6 +339,7 @@ def test_nothing_that_happens_makes_a_label_outside_its_set(told: list, rest: li
         metrics.spoken(name, SpeechSource.DISK)
         metrics.rendered(name, took)
         metrics.http_retry(name)()
+        metrics.webhook_attempt(name)
     for name, labels in scrape(metrics):
         for label, value in labels:
             assert name == "build_info" or value in ALLOWED[label], f"{name} {label}={value!r}"
@@ -367,6 +370,7 @@ def test_what_is_read_at_the_scrape():
         of("journal_written_total"): 10,
         of("journal_lost_total"): 1,
         of("journal_lag_seconds"): 0.02,
+        of("webhook_lag_seconds"): 1.5,
     }
 
 
