@@ -123,6 +123,8 @@ class Deliveries:
             self._dirty.clear()
             progress = [delivery.progress() for delivery in self._deliveries.values()]
             forget, self._forget = self._forget, set()
+            if not progress and not forget:
+                return
             try:
                 await self._outbox.save(progress, forget)
             except StoreUnavailable as error:

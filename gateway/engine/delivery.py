@@ -28,6 +28,8 @@ _RETRIES_AT_ONCE: Final = 4
 """So that retries which each take 10 s to fail leave room for what is new."""
 MOST_WAITING: Final = 100
 _PAGE: Final = 64
+_ENOUGH: Final = 32
+"""Events in hand, among which those of several calls are likely to be."""
 _UNREADABLE_S: Final = 5.0
 _LOST: Final = NotTaken("it is not in the journal any more")
 _DEFECT: Final = NotTaken("a defect of the gateway; the log has it")
@@ -112,6 +114,7 @@ class Delivery:
         self._failing = bool(self._waiting)
         self._shown = shown(webhook.url)
         self._delivered = 0
+        self._unreadable = False
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._runner = asyncio.create_task(self._run(), name="status webhook")
@@ -183,9 +186,11 @@ class Delivery:
             again_at: float | None
             try:
                 await self._fill()
-                again_at = self._begin()
+                again_at, self._unreadable = self._begin(), False
             except StoreUnavailable as error:
-                log.warning("webhook.journal_unreadable", url=self._shown, detail=str(error))
+                if not self._unreadable:  # said once, until it works again
+                    log.warning("webhook.journal_unreadable", url=self._shown, detail=str(error))
+                self._unreadable = True
                 again_at = self._pace.clock() + _UNREADABLE_S
             except Exception:
                 log.exception("webhook.defect", url=self._shown)
@@ -198,14 +203,14 @@ class Delivery:
 
     async def _fill(self) -> None:
         """Have the oldest events in hand that were not begun, also while none may be sent: the lag is theirs."""
-        while not self._in_hand and self._read < (newest := self._history.last_seq):
+        while len(self._in_hand) < _ENOUGH and self._read < (newest := self._history.last_seq):
             found = await self._history.events(
                 self._read,
                 types=frozenset(self.webhook.events) or None,
                 channels=frozenset(self.webhook.channels) or None,
                 limit=_PAGE,
             )
-            self._in_hand = [one for one in found if one.seq not in self._waiting]
+            self._in_hand += [one for one in found if one.seq not in self._waiting]
             last = found[-1].seq if found else 0
             self._read = last if len(found) == _PAGE else max(newest, last)
             self._changed()
