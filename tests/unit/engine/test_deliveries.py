@@ -343,6 +343,16 @@ async def test_what_was_not_delivered_is_after_a_restart_and_the_retries_keep_th
     assert town.outcomes[Outcome.GIVEN_UP] == 0
 
 
+async def test_an_event_that_waits_is_not_begun_anew_when_the_cursor_has_not_passed_it() -> None:
+    town = Town()
+    town.happen("call_1")
+    town.outbox.kept[URL] = Progress(URL, 1, retries=(Retry(3, 1000.0, 1, 9e9),))
+    async with town.running():
+        await kept(town, lambda progress: progress.after_seq == 6)
+        assert [retry.seq for retry in town.outbox.kept[URL].retries] == [3]
+    assert town.begun == [2, 4, 5, 6]
+
+
 async def test_an_attempt_that_is_left_off_counts_as_none() -> None:
     town = Town(schedule_s=(0.01,))
     deliveries = town.deliveries()
