@@ -10,7 +10,7 @@ from gateway.dialplan.problems import did_you_mean
 
 EVENT_TYPES: Final = (
     "call.started", "call.refused", "call.answered", "call.tagged", "call.handedOff", "call.ended",
-    "leg.joined", "leg.held", "leg.unheld", "leg.left",
+    "leg.dialling", "leg.joined", "leg.held", "leg.unheld", "leg.muted", "leg.unmuted", "leg.modeChanged", "leg.left",
     "dtmf.received",
     "transfer.started", "transfer.ringing", "transfer.answered", "transfer.accepted", "transfer.bridged",
     "transfer.ended",
