@@ -1,10 +1,12 @@
 """GET /v1/webhooks over a real socket."""
 
+from gateway.api.auth import Scope
 from gateway.engine.delivery import WebhookState, WebhookStatus
 from tests.api.node import Node
 
 
-async def test_webhooks_and_how_far_they_are(gateway: Node, key: str):
+async def test_webhooks_and_how_far_they_are(gateway: Node):
+    key = await gateway.key(Scope.ADMIN)
     url = "https://crm.example/status"
     gateway.control.webhooks_there = (
         WebhookStatus(url, ("transfer.*", "call.ended"), ("sales",), WebhookState.DELIVERING, 7, 0, 0.0, 0, None, None),
@@ -29,5 +31,5 @@ async def test_webhooks_and_how_far_they_are(gateway: Node, key: str):
     assert (failing["lastError"], failing["lastErrorAt"]) == ("it answered 503", "2027-01-15T08:00:00.000Z")
 
 
-async def test_a_plan_without_webhooks_has_none(gateway: Node, key: str):
-    assert (await gateway.get("/v1/webhooks", key)).body == {"items": [], "nextCursor": None}
+async def test_a_plan_without_webhooks_has_none(gateway: Node):
+    assert (await gateway.get("/v1/webhooks", await gateway.key(Scope.ADMIN))).body == {"items": [], "nextCursor": None}

@@ -339,7 +339,8 @@ def test_nothing_that_happens_makes_a_label_outside_its_set(told: list, rest: li
         metrics.spoken(name, SpeechSource.DISK)
         metrics.rendered(name, took)
         metrics.http_retry(name)()
-        metrics.webhook_attempt(name)
+    for outcome in Outcome:
+        metrics.webhook_attempt(outcome)
     for name, labels in scrape(metrics):
         for label, value in labels:
             assert name == "build_info" or value in ALLOWED[label], f"{name} {label}={value!r}"
