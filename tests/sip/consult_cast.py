@@ -1,0 +1,237 @@
+"""A customer, two agents and their desktop, many times over in one gateway; for races and stress of consults."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+
+from tests.bot_server import BotServer, nothing, replies
+from tests.callee import Callee
+from tests.gateway_process import GatewayProcess
+from tests.operators import Operator, switchhook
+from tests.party import AGENT_HZ, CONSULTANT_HZ, CUSTOMER_HZ
+from tests.sip.choir import Choir
+from tests.sip.consult_table import Where
+from tests.sip.office import Office
+from tests.sip.transfer_cells import ANN, BOB, Place
+from tests.sip.transfer_proof import is_released
+from tests.wire import CARRIER, Wire
+
+PATHS: Final[Mapping[str, tuple[str, str]]] = {
+    "consult": ("POST", "/consult"), "swap": ("POST", "/swap"), "merge": ("POST", "/merge"),
+    "forward": ("POST", "/forward"), "end-consult": ("DELETE", "/consult"), "transfer": ("POST", "/transfer"),
+    "cancel-transfer": ("DELETE", "/transfer"), "hold": ("POST", "/hold"), "unhold": ("POST", "/unhold"),
+    "hangup": ("DELETE", ""),
+}  # fmt: skip
+_OVER: Final = ("consult.ended", "consult.failed", "consult.forwarded")
+_READS_AT_ONCE: Final = 8
+
+
+class Desktop:
+    """Everybody's browser, with several keys, as each may ask 50 things a second. What reads the history waits its
+    turn:
+    the gateway keeps the connections to its database that many at once make it open."""
+
+    def __init__(self, operators: Sequence[Operator], url: str) -> None:
+        self.operators, self._url = operators, url
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        self._headers = itertools.cycle([one.headers for one in operators])
+        self._reads = asyncio.Semaphore(_READS_AT_ONCE)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def asks(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """The status and the JSON of the answer. One who asks too often asks again with another key."""
+        while True:
+            headers = next(self._headers)
+            async with self._session.request(method, self._url + path, json=body, headers=headers) as answer:
+                told = await answer.json(content_type=None)
+            if answer.status != 429:
+                return answer.status, told
+            await asyncio.sleep(0.05)
+
+    async def reads(self, path: str) -> Any:
+        """What is there."""
+        async with self._reads:
+            status, told = await self.asks("GET", path)
+        assert status == 200, (path, status, told)
+        return told
+
+
+@asynccontextmanager
+async def desktop_of(gateway: GatewayProcess, keys: int) -> AsyncIterator[Desktop]:
+    """One with so many keys. It has asked for several things at once already: the store keeps the connections that it
+    opened for that."""
+    scopes = ("--scope", "calls:read", "--scope", "calls:control")
+    names = [f"desktop-{number}" for number in range(keys)]
+    texts = [await switchhook(gateway.folder, "keys", "add", name, *scopes, env=gateway.env) for name in names]
+    async with Desktop([Operator(gateway, text) for text in texts], gateway.api) as desktop:
+        asked = ("cdrs", "calls/call_0", "calls", "calls/call_0/events")
+        await asyncio.gather(*(desktop.asks("GET", f"/v1/{asked[n % 4]}") for n in range(40)))
+        yield desktop
+
+
+async def settled(gateway: GatewayProcess, within_s: float = 10.0) -> dict[str, int]:
+    """What it holds, once that has not changed for half a second."""
+    deadline, before = time.monotonic() + within_s, await gateway.held()
+    while True:
+        await asyncio.sleep(0.5)
+        if (now := await gateway.held()) == before:
+            return now
+        assert time.monotonic() < deadline, f"still {before}, {now}"
+        before = now
+
+
+class Phone(Callee):
+    """One that gives each INVITE one final answer, whatever crosses it (RFC 3261 §9.2)."""
+
+    def __init__(self, address: str, port: int) -> None:
+        super().__init__(address, port)
+        self._final: set[str] = set()
+
+    def _respond(self, request: Wire, status: str, headers: tuple[str, ...] = (), body: str = "") -> None:
+        branch = request.header("Via") or ""
+        if request.method == "INVITE" and status >= "2":
+            if branch in self._final:
+                return
+            self._final.add(branch)
+        super()._respond(request, status, headers, body)
+
+    def call_is_over(self, invite: Wire) -> bool:
+        """It was cancelled, refused, or somebody has said BYE."""
+        call_id = invite.header("Call-ID")
+        mine = [m for m in self.messages if m.header("Call-ID") == call_id]
+        refused = any(m.sent and m.status >= 300 and m.method == "INVITE" for m in mine)
+        return refused or any(m.start.startswith(("BYE ", "CANCEL ")) for m in mine)
+
+
+class Cast:
+    """One call of a place: `async with` opens the phones and the bot; at its end all are released."""
+
+    def __init__(self, place: Place, gateway: GatewayProcess, desktop: Desktop, choir: Choir) -> None:
+        self.place, self.desktop = place, desktop
+        self.bot = BotServer(port=place.bot_port)
+        self.office = Office(gateway, self.bot, desktop.operators[0], place)
+        self.customer, self.ann, self.bob = self.office.customer, Phone(ANN, place.ann_port), Phone(BOB, place.bob_port)
+        self.office.ann, self.office.bob = self.ann, self.bob
+        for phone, address, hz in (
+            (self.customer, CARRIER, CUSTOMER_HZ), (self.ann, ANN, AGENT_HZ), (self.bob, BOB, CONSULTANT_HZ),
+        ):  # fmt: skip
+            phone.ear = choir.singer(address)
+            phone.ear.sings(hz)
+        self.id = ""
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for one in (self.bot, self.customer, self.ann, self.bob):
+            await self._stack.enter_async_context(one)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    # ── what is done ────────────────────────────────────────────────────────────────────────────────
+
+    async def begins(self, **switch: Any) -> None:
+        """The customer talks to Ann."""
+        self.bot.on("start", replies({"type": "switch", "agent": f"ann{self.place.number}", **switch}))
+        self.bot.on("*", nothing())
+        await self.customer.calls(self.place.number)
+        await self.ann.is_called()
+        await self.ann.answers()
+        await self.is_seen(lambda call: call["state"] == "talking", "that they talk")
+
+    async def orders(self, word: str, body: Any = None) -> tuple[int, Any]:
+        """A command of the API."""
+        method, path = PATHS[word]
+        if body is None and word in ("consult", "transfer"):
+            body = {"agent": f"bob{self.place.number}"}
+        return await self.desktop.asks(method, f"/v1/calls/{self.id}{path}", body)
+
+    async def happens(self, step: str) -> None:
+        """Somebody does something at their phone, who may not be in the call any more."""
+        match step:
+            case "customer-leaves":
+                if not any(message.start.startswith("BYE ") for message in self.customer.messages):
+                    await self.customer.hangs_up()
+            case "agent-leaves":
+                if not self.ann.call_is_over(self.ann.invites[-1]):
+                    await self.ann.hangs_up()
+            case "consultant-leaves":
+                if self.bob.invites and not self.bob.call_is_over(self.bob.invites[-1]):
+                    await self.bob.hangs_up()
+            case "busy":
+                self.bob.responds("486 Busy Here")
+            case "answer":
+                self.bob.responds("200 OK", sdp=True)
+
+    # ── what is seen ────────────────────────────────────────────────────────────────────────────────
+
+    async def seen(self) -> dict[str, Any] | None:
+        """The call as the API shows it; None when it is over."""
+        _, told = await self.desktop.asks("GET", f"/v1/calls?channel=c{self.place.number}")
+        call = next(iter(told["items"]), None)
+        if call is not None:
+            self.id = call["id"]
+        return call
+
+    async def is_seen(self, so: Callable[[dict[str, Any]], bool], what: str, timeout_s: float = 10.0) -> None:
+        """Wait until the API shows it."""
+        deadline = time.monotonic() + timeout_s
+        while (call := await self.seen()) is None or not so(call):
+            assert time.monotonic() < deadline, f"{what} was not seen: {call}"
+            await asyncio.sleep(0.03)
+
+    async def proof(self) -> list[dict[str, Any]]:
+        """The history of a call that is over: what began has ended once, the CDR is there and says the same, nobody is
+        left at a phone."""
+        path = f"/v1/calls/{self.id}"
+        async with asyncio.timeout(15):  # the record is written a moment after the end
+            while (cdr := (await self.desktop.reads(path))["cdr"]) is None:
+                await asyncio.sleep(0.1)
+        events = list((await self.desktop.reads(f"{path}/events?limit=500"))["items"])
+        types = [event["type"] for event in events]
+        assert (types.count("call.ended"), types.count("call.started")) == (1, 1), types
+        for noun, ends in (("transfer", ("transfer.ended",)), ("consult", _OVER)):
+            began = [event["data"][f"{noun}Id"] for event in events if event["type"] == f"{noun}.started"]
+            ended = [event["data"][f"{noun}Id"] for event in events if event["type"] in ends]
+            assert sorted(began) == sorted(ended) and len(set(began)) == len(began), (noun, types)
+        assert cdr["transfers"] == [event["data"] for event in events if event["type"] == "transfer.ended"]
+        assert [leg for leg in cdr["legs"] if leg["leftAt"] is None] == []
+        for phone in (self.ann, self.bob):
+            is_released(phone)
+        return events
+
+
+def shown(call: dict[str, Any] | None) -> tuple[str, str, bool, bool]:
+    """As `Where.shown`."""
+    if call is None or not call["allowed"]:
+        return Where(state="ended").shown
+    held = any(leg["held"] for leg in call["legs"] if leg["role"] == "customer")
+    consult = call["consultState"] if call["state"] == "talking" else "-"
+    return call["state"], consult, held, "cancel-transfer" in call["allowed"]
+
+
+def hearing_of(call: dict[str, Any], phones: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """Who hears whom as the API has it; `phones` names the legs."""
+    names = {**phones, "music:tones/ringback": "ringback", "music:hold/calm": "music"}
+    heard: dict[str, set[str]] = {}
+    for leg in call["legs"]:
+        if leg["state"] == "connected":
+            heard[phones[leg["legId"]]] = set()
+    for edge in call["hearing"]:
+        heard[phones[edge["sink"]]].add(names.get(edge["source"], edge["source"]))
+    return {who: frozenset(sources) for who, sources in heard.items()}
