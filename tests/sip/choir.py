@@ -3,7 +3,7 @@
 async with Choir() as choir:
     office.customer.ear = choir.singer(CARRIER)      # before the phone is opened
     ...
-    voices, level = heard(office.customer.ear, since_s, until_s)
+    windows = heard(office.customer.ear, since_s, until_s)
 """
 
 import asyncio
@@ -11,9 +11,8 @@ import itertools
 import socket
 import struct
 import time
-from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from tests.party import VOICES
 
 _TICK_S: Final = 0.02
 _HEARS_EVERY: Final = 5
+_STALL_S: Final = 0.06
 WINDOW_S: Final = 0.2
 _PACKETS: Final = round(WINDOW_S / _TICK_S)
 _SAMPLES: Final = 160 * _PACKETS
@@ -39,6 +39,15 @@ def _bank() -> NDArray[np.complex128]:
 
 
 _BANK: Final = _bank()
+
+
+class Window(NamedTuple):
+    """WINDOW_S of what somebody hears: when it began (time.monotonic()), whose voices are in it, how loud it is (RMS,
+    dBFS)."""
+
+    at_s: float
+    voices: frozenset[str]
+    db: float
 
 
 class Singer(Ear):
@@ -95,6 +104,8 @@ class Choir:
         self.singers: set[Singer] = set()
         self.late_s = 0.0
         """By how much the clock was late at most: what the machine could not carry."""
+        self.stalls: list[tuple[float, float]] = []
+        """From when to when (time.monotonic()) nobody sang nor listened."""
 
     def singer(self, address: str) -> Singer:
         """One more."""
@@ -118,13 +129,15 @@ class Choir:
                 if (number + place) % _HEARS_EVERY == 0:
                     singer.hears()
             due = began + (number + 1) * _TICK_S
-            self.late_s = max(self.late_s, time.monotonic() - due)
+            late_s = time.monotonic() - due
+            self.late_s = max(self.late_s, late_s)
+            if late_s > _STALL_S:
+                self.stalls.append((due, due + late_s))
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
-    def hear(self) -> None:
-        """Everybody's ear is emptied now."""
-        for singer in self.singers:
-            singer.hears()
+    def stalled(self, since_s: float, until_s: float) -> bool:
+        """Whether it did, then."""
+        return any(began < until_s and since_s < ended for began, ended in self.stalls)
 
 
 def _windows(ear: Ear, since_s: float, until_s: float) -> list[tuple[float, bytes]]:
@@ -139,9 +152,8 @@ def _windows(ear: Ear, since_s: float, until_s: float) -> list[tuple[float, byte
     return [(at_s, sound) for at_s, sound in found if len(sound) == _SAMPLES]
 
 
-def heard(ear: Ear, since_s: float, until_s: float) -> list[tuple[float, frozenset[str], float]]:
-    """Of each window of WINDOW_S between these moments (time.monotonic()): when it began, whose voices are in it, and
-    how loud it is (RMS, dBFS)."""
+def heard(ear: Ear, since_s: float, until_s: float) -> list[Window]:
+    """All full windows between these moments."""
     windows = _windows(ear, since_s, until_s)
     if not windows:
         return []
@@ -149,11 +161,6 @@ def heard(ear: Ear, since_s: float, until_s: float) -> list[tuple[float, frozens
     tones = 20 * np.log10(np.abs(sound @ _BANK) + 1e-9)
     levels = 10 * np.log10(np.mean(sound**2, axis=1) + 1e-12)
     return [
-        (at_s, frozenset(itertools.compress(_NAMES, row > _VOICE_DB)), float(level))
+        Window(at_s, frozenset(itertools.compress(_NAMES, row > _VOICE_DB)), round(float(level), 1))
         for (at_s, _), row, level in zip(windows, tones, levels, strict=True)
     ]
-
-
-def always(windows: Sequence[tuple[float, frozenset[str], float]]) -> frozenset[str]:
-    """Whoever is in all of them."""
-    return frozenset.intersection(*(voices for _, voices, _ in windows)) if windows else frozenset()

@@ -3,8 +3,10 @@
 import asyncio
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -19,8 +21,7 @@ from tests.sip.choir import Choir
 from tests.sip.consult_table import Where
 from tests.sip.office import Office
 from tests.sip.transfer_cells import ANN, BOB, Place
-from tests.sip.transfer_proof import is_released
-from tests.wire import CARRIER, Wire
+from tests.wire import CARRIER, Wire, ladder
 
 PATHS: Final[Mapping[str, tuple[str, str]]] = {
     "consult": ("POST", "/consult"), "swap": ("POST", "/swap"), "merge": ("POST", "/merge"),
@@ -30,26 +31,66 @@ PATHS: Final[Mapping[str, tuple[str, str]]] = {
 }  # fmt: skip
 _OVER: Final = ("consult.ended", "consult.failed", "consult.forwarded")
 _READS_AT_ONCE: Final = 8
+LOOKS_EVERY_S: Final = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the API said of a call (None: it is not live); asked at `sent_s`, known at `got_s` (time.monotonic())."""
+
+    sent_s: float
+    got_s: float
+    call: dict[str, Any] | None
 
 
 class Desktop:
-    """Everybody's browser, with several keys, as each may ask 50 things a second. What reads the history waits its
-    turn:
-    the gateway keeps the connections to its database that many at once make it open."""
+    """Everybody's browser, with several keys, as each may ask 50 things a second; it looks at all calls all the time.
+
+    What reads the history waits its turn: the gateway keeps the connections to its database that many at once make it
+    open.
+    """
 
     def __init__(self, operators: Sequence[Operator], url: str) -> None:
         self.operators, self._url = operators, url
+        self.looks: defaultdict[str, list[Look]] = defaultdict(list)
+        """By channel, since the last `forget`."""
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
         self._headers = itertools.cycle([one.headers for one in operators])
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
+        self._looked = asyncio.Condition()
+        self._last = Look(0.0, 0.0, None)
 
     async def __aenter__(self) -> Self:
+        self._looking = asyncio.create_task(self._look(), name="desktop")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._looking.cancel()
+        await asyncio.wait({self._looking})
         await self._session.close()
+
+    async def _look(self) -> None:
+        while True:
+            sent_s = time.monotonic()
+            _, told = await self.asks("GET", "/v1/calls?limit=500")
+            calls, got_s = {call["channel"]: call for call in told["items"]}, time.monotonic()
+            for channel, looks in self.looks.items():
+                looks.append(Look(sent_s, got_s, calls.get(channel)))
+            async with self._looked:
+                self._last = Look(sent_s, got_s, None)
+                self._looked.notify_all()
+            await asyncio.sleep(max(0.02, sent_s + LOOKS_EVERY_S - time.monotonic()))
+
+    async def sees(self, channel: str) -> dict[str, Any] | None:
+        """The call of this channel as it is now; None when it is over."""
+        now, looks = time.monotonic(), self.looks[channel]
+        async with self._looked, asyncio.timeout(20):
+            await self._looked.wait_for(lambda: self._looking.done() or (self._last.sent_s >= now and looks != []))
+        if self._looking.done():
+            self._looking.result()
+        return looks[-1].call
 
     async def asks(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """The status and the JSON of the answer. One who asks too often asks again with another key."""
@@ -94,11 +135,23 @@ async def settled(gateway: GatewayProcess, within_s: float = 10.0) -> dict[str, 
 
 
 class Phone(Callee):
-    """One that gives each INVITE one final answer, whatever crosses it (RFC 3261 §9.2)."""
+    """One that rings at once, and gives each INVITE one final answer, whatever crosses it (RFC 3261 §9.2)."""
 
     def __init__(self, address: str, port: int) -> None:
         super().__init__(address, port)
         self._final: set[str] = set()
+
+    def take(self, data: bytes, reply: Callable[[bytes], object], *, tcp: bool = False) -> None:
+        """Of Callee."""
+        known = len(self.invites) if data.startswith(b"INVITE ") else 0
+        present = self._invite
+        if data.startswith(b"CANCEL "):
+            branch = Wire(False, data.decode()).header("Via")
+            self._invite = next((one for one in self.invites if one.header("Via") == branch), present)
+        super().take(data, reply, tcp=tcp)
+        self._invite = present
+        if data.startswith(b"INVITE ") and len(self.invites) > known:
+            self._respond(self.invites[-1], "180 Ringing")
 
     def _respond(self, request: Wire, status: str, headers: tuple[str, ...] = (), body: str = "") -> None:
         branch = request.header("Via") or ""
@@ -109,11 +162,10 @@ class Phone(Callee):
         super()._respond(request, status, headers, body)
 
     def call_is_over(self, invite: Wire) -> bool:
-        """It was cancelled, refused, or somebody has said BYE."""
-        call_id = invite.header("Call-ID")
-        mine = [m for m in self.messages if m.header("Call-ID") == call_id]
+        """It was refused (or cancelled, which is answered so), or somebody has said BYE."""
+        mine = [m for m in self.messages if m.header("Call-ID") == invite.header("Call-ID")]
         refused = any(m.sent and m.status >= 300 and m.method == "INVITE" for m in mine)
-        return refused or any(m.start.startswith(("BYE ", "CANCEL ")) for m in mine)
+        return refused or any(m.start.startswith("BYE ") for m in mine)
 
 
 class Cast:
@@ -182,18 +234,16 @@ class Cast:
 
     async def seen(self) -> dict[str, Any] | None:
         """The call as the API shows it; None when it is over."""
-        _, told = await self.desktop.asks("GET", f"/v1/calls?channel=c{self.place.number}")
-        call = next(iter(told["items"]), None)
+        call = await self.desktop.sees(f"c{self.place.number}")
         if call is not None:
             self.id = call["id"]
         return call
 
-    async def is_seen(self, so: Callable[[dict[str, Any]], bool], what: str, timeout_s: float = 10.0) -> None:
+    async def is_seen(self, so: Callable[[dict[str, Any]], bool], what: str, timeout_s: float = 20.0) -> None:
         """Wait until the API shows it."""
         deadline = time.monotonic() + timeout_s
         while (call := await self.seen()) is None or not so(call):
             assert time.monotonic() < deadline, f"{what} was not seen: {call}"
-            await asyncio.sleep(0.03)
 
     async def proof(self) -> list[dict[str, Any]]:
         """The history of a call that is over: what began has ended once, the CDR is there and says the same, nobody is
@@ -212,7 +262,8 @@ class Cast:
         assert cdr["transfers"] == [event["data"] for event in events if event["type"] == "transfer.ended"]
         assert [leg for leg in cdr["legs"] if leg["leftAt"] is None] == []
         for phone in (self.ann, self.bob):
-            is_released(phone)
+            left = [invite.header("Call-ID") for invite in phone.invites if not phone.call_is_over(invite)]
+            assert left == [], f"{left} is not over:\n{ladder(phone.messages)}"
         return events
 
 

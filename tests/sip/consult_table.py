@@ -165,7 +165,7 @@ def hearing(at: Where) -> dict[str, frozenset[str]]:
             talk = (frozenset({"music"}),) * 2 if at.held else (frozenset({other}), frozenset({"customer"}))
             return {"customer": talk[0], other: talk[1]}
         case _, "dialling":
-            return {"customer": frozenset({"music"}), "agent": frozenset({"ringback"})}
+            return {"customer": frozenset({"music"}), other: frozenset({"ringback"})}
         case _, "swapped":
             return {
                 "customer": frozenset({"agent"}), "agent": frozenset({"customer"}), "consultant": frozenset({"music"}),

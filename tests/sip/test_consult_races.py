@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 
 from tests.gateway_process import GatewayProcess
-from tests.sip.choir import Choir, heard
+from tests.sip.choir import Choir, Window, heard
 from tests.sip.consult_cast import Cast, Desktop, desktop_of, hearing_of, settled, shown
 from tests.sip.consult_table import COMMANDS, HAPPENINGS, Where, after, hearing, in_turn
 from tests.sip.office import office_plan
@@ -28,9 +28,15 @@ from tests.sip.transfer_cells import places
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 SEED = os.environ.get("SWITCHHOOK_RACES_SEED", "7")
-AT_ONCE = 20
+AT_ONCE = 16
+SETTLED_S, LISTENS_S = 0.3, 0.65
+"""After what was done everybody hears what they should; so long each looks at it."""
+MISSED_S = 8.0
+"""A voice may be missed for so long while the machine is busy, but nobody is ever heard who should not be."""
 PLACES = places(AT_ONCE)
 PLAN = office_plan(PLACES)
+OTHERS = float(os.environ.get("SWITCHHOOK_RACES_OTHERS", "0.15"))
+"""How many of the pairs of which one is refused in any order."""
 STATES = ("none", "held", "passing-on", "dialling", "consulting", "swapped", "merged", "agents-only")
 
 
@@ -67,6 +73,12 @@ def way_to(state: str) -> tuple[str, ...]:
     }[state]  # fmt: skip
 
 
+def _meet(at: Where, one: str, other: str) -> bool:
+    """Whether it matters to one of them that the other was there before, or both are taken."""
+    first, second = in_turn(at, one, other), in_turn(at, other, one)
+    return first[0] == (True, True) or first[0] != second[0][::-1]
+
+
 def races(others: tuple[str, ...]) -> list[Race]:
     """Each command that its state takes with each of `others` that can come of it there."""
     chance, found = random.Random(f"{SEED} {others}"), list[Race]()
@@ -78,6 +90,8 @@ def races(others: tuple[str, ...]) -> list[Race]:
                 continue
             if other in HAPPENINGS and after(at, other) == at:
                 continue
+            if other in COMMANDS and not _meet(at, one, other) and chance.random() > OTHERS:
+                continue
             apart_s = chance.choice((0.0, chance.uniform(-0.004, 0.004)))
             on_agent_hangup = chance.choice(("forward", "end")) if other == "agent-leaves" else "forward"
             found.append(Race(state, one, other, apart_s, on_agent_hangup, chance.random() < 0.7))
@@ -88,7 +102,7 @@ def races(others: tuple[str, ...]) -> list[Race]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def desktop(running: GatewayProcess) -> AsyncIterator[Desktop]:
     """Whose orders they are."""
-    async with desktop_of(running, keys=4) as one:
+    async with desktop_of(running, keys=2) as one:
         running.idle = await settled(running)
         yield one
 
@@ -111,7 +125,6 @@ async def _reaches(cast: Cast, race: Race) -> None:
         assert status == 202, (step, told)
         if step in ("consult", "transfer"):
             await cast.bob.is_called()
-            cast.bob.rings()
         at = in_turn(at, step)[1]
         wanted = at.shown
         await cast.is_seen(lambda call, wanted=wanted: shown(call) == wanted, step)  # type: ignore[misc]
@@ -141,14 +154,13 @@ async def _comes_out(cast: Cast, race: Race, told: list[tuple[int, Any]]) -> lis
         if all(_fits(steps[n], taken[place], told[n]) for place, n in enumerate(order)) and at not in ends:
             ends.append(at)
     assert ends, f"no order of the two gives {told}"
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + 20.0
     while True:
         call = await cast.seen()
         going = [leg for leg in call["legs"] if leg["state"] == "ending"] if call else []
         if not going and (found := [at for at in ends if at.shown == shown(call)]):
             return found
         assert time.monotonic() < deadline, f"{shown(call)} is none of {ends}; {told}"
-        await asyncio.sleep(0.03)
 
 
 def _names(call: dict[str, Any], at: Where) -> dict[str, str]:
@@ -168,29 +180,29 @@ async def _is_heard(cast: Cast, ends: list[Where]) -> None:
     if not told:
         assert shown(call) == Where(state="ended").shown, (call["hearing"], [hearing(at) for at in ends])
         return
-    await asyncio.sleep(0.25)
-    since_s = time.monotonic()
-    await asyncio.sleep(0.55)
-    until_s = time.monotonic()
-    found = {
-        name: [(voices, level > -50) for _, voices, level in heard(phone.ear, since_s, until_s)]
-        for name, phone in phones.items()
-    }
-    wrong = [_wrong(hearing(at), found) for at in told]
-    assert [] in wrong, wrong
+    began_s = time.monotonic() + SETTLED_S
+    while True:
+        await asyncio.sleep(LISTENS_S)
+        until_s = time.monotonic()
+        found = {name: heard(phone.ear, max(began_s, until_s - LISTENS_S), until_s) for name, phone in phones.items()}
+        judged = [_judged(hearing(at), found) for at in told]
+        if ("", "") in judged:
+            return
+        assert any(not strangers for strangers, _ in judged), judged
+        assert until_s < began_s + MISSED_S, judged
 
 
-def _wrong(expected: dict[str, frozenset[str]], found: dict[str, list[tuple[frozenset[str], bool]]]) -> list[str]:
-    """Who hears something else."""
-    wrong = []
+def _judged(expected: dict[str, frozenset[str]], found: dict[str, list[Window]]) -> tuple[str, str]:
+    """Who hears somebody whom they should not, and who misses somebody whom they should hear."""
+    strangers, missed = list[str](), list[str]()
     for who, sources in expected.items():
-        windows = found[who]
-        voices = sources & {"customer", "agent", "consultant"}
-        if not windows or any(one != voices for one, _ in windows):
-            wrong.append(f"{who} should hear {sorted(sources)}: {windows}")
-        if "music" in sources and not any(loud for _, loud in windows):
-            wrong.append(f"{who} should hear music: {windows}")
-    return wrong
+        voices, windows = sources & set(found), found[who]
+        strangers += [f"{who} hears {sorted(w.voices)}, not {sorted(sources)}" for w in windows if w.voices - voices]
+        if not windows or any(w.voices != voices for w in windows):
+            missed.append(f"{who} should hear {sorted(sources)}: {windows}")
+        elif "music" in sources and not any(w.db > -50 for w in windows):
+            missed.append(f"{who} should hear music: {windows}")
+    return "; ".join(strangers), "; ".join(missed)
 
 
 async def _runs(cast: Cast, race: Race) -> None:
@@ -205,6 +217,13 @@ async def _runs(cast: Cast, race: Race) -> None:
         await cast.proof()
 
 
+async def _clears(cast: Cast) -> None:
+    """What went wrong is over before the next one comes to this place."""
+    while await cast.seen() is not None:
+        await cast.orders("hangup")
+        await asyncio.sleep(0.5)
+
+
 async def _run_all(gateway: GatewayProcess, desktop: Desktop, all_: list[Race]) -> None:
     """So many at once as there are places."""
     waiting, wrong = list(all_), list[str]()
@@ -215,6 +234,7 @@ async def _run_all(gateway: GatewayProcess, desktop: Desktop, all_: list[Race]) 
             cast = Cast(PLACES[place], gateway, desktop, choir)
             (error,) = await asyncio.gather(asyncio.wait_for(_runs(cast, race), 60), return_exceptions=True)
             if error is not None:
+                await _clears(cast)
                 wrong.append(f"{race}\n    call {cast.id}: {type(error).__name__} {str(error)[:1500]}")
 
     async with Choir() as choir:
