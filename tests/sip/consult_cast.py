@@ -31,7 +31,6 @@ PATHS: Final[Mapping[str, tuple[str, str]]] = {
 }  # fmt: skip
 _OVER: Final = ("consult.ended", "consult.failed", "consult.forwarded")
 _READS_AT_ONCE: Final = 8
-LOOKS_EVERY_S: Final = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,8 @@ class Desktop:
     open.
     """
 
-    def __init__(self, operators: Sequence[Operator], url: str) -> None:
-        self.operators, self._url = operators, url
+    def __init__(self, operators: Sequence[Operator], url: str, looks_every_s: float) -> None:
+        self.operators, self._url, self._looks_every_s = operators, url, looks_every_s
         self.looks: defaultdict[str, list[Look]] = defaultdict(list)
         """By channel, since the last `forget`."""
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
@@ -81,7 +80,7 @@ class Desktop:
             async with self._looked:
                 self._last = Look(sent_s, got_s, None)
                 self._looked.notify_all()
-            await asyncio.sleep(max(0.02, sent_s + LOOKS_EVERY_S - time.monotonic()))
+            await asyncio.sleep(max(0.02, sent_s + self._looks_every_s - time.monotonic()))
 
     async def sees(self, channel: str) -> dict[str, Any] | None:
         """The call of this channel as it is now; None when it is over."""
@@ -111,13 +110,13 @@ class Desktop:
 
 
 @asynccontextmanager
-async def desktop_of(gateway: GatewayProcess, keys: int) -> AsyncIterator[Desktop]:
+async def desktop_of(gateway: GatewayProcess, keys: int, looks_every_s: float = 0.06) -> AsyncIterator[Desktop]:
     """One with so many keys. It has asked for several things at once already: the store keeps the connections that it
     opened for that."""
     scopes = ("--scope", "calls:read", "--scope", "calls:control")
     names = [f"desktop-{number}" for number in range(keys)]
     texts = [await switchhook(gateway.folder, "keys", "add", name, *scopes, env=gateway.env) for name in names]
-    async with Desktop([Operator(gateway, text) for text in texts], gateway.api) as desktop:
+    async with Desktop([Operator(gateway, text) for text in texts], gateway.api, looks_every_s) as desktop:
         asked = ("cdrs", "calls/call_0", "calls", "calls/call_0/events")
         await asyncio.gather(*(desktop.asks("GET", f"/v1/{asked[n % 4]}") for n in range(40)))
         yield desktop
@@ -135,23 +134,46 @@ async def settled(gateway: GatewayProcess, within_s: float = 10.0) -> dict[str, 
 
 
 class Phone(Callee):
-    """One that rings at once, and gives each INVITE one final answer, whatever crosses it (RFC 3261 §9.2)."""
+    """One that rings at once, or is busy with another call unless it has `two_lines`; gives each INVITE one final answer,
+    whatever crosses it (RFC 3261 §9.2); and sends nothing when it is hung up."""
+
+    two_lines = False
 
     def __init__(self, address: str, port: int) -> None:
         super().__init__(address, port)
+        self.rung: list[Wire] = []
+        """The INVITEs that it rang for."""
         self._final: set[str] = set()
+
+    async def is_called(self, count: int = 1, timeout_s: float = 10.0) -> Wire:
+        """Of Callee; the `count`th that it rings for."""
+        await self.comes(lambda: len(self.rung) >= count, f"INVITE {count}", timeout_s)
+        self._invite = self.rung[count - 1]
+        self.ear.peer = self._invite.media
+        return self._invite
 
     def take(self, data: bytes, reply: Callable[[bytes], object], *, tcp: bool = False) -> None:
         """Of Callee."""
-        known = len(self.invites) if data.startswith(b"INVITE ") else 0
-        present = self._invite
-        if data.startswith(b"CANCEL "):
-            branch = Wire(False, data.decode()).header("Via")
+        came, present = Wire(False, data.decode(errors="replace")), self._invite
+        called = came.start.startswith("INVITE ")
+        known = len(self.invites) if called else 0
+        if came.start.startswith("CANCEL "):
+            branch = came.header("Via")
             self._invite = next((one for one in self.invites if one.header("Via") == branch), present)
         super().take(data, reply, tcp=tcp)
         self._invite = present
-        if data.startswith(b"INVITE ") and len(self.invites) > known:
-            self._respond(self.invites[-1], "180 Ringing")
+        if came.start.startswith("BYE ") and present and came.header("Call-ID") == present.header("Call-ID"):
+            self.ear.peer = None
+        if called and len(invites := self.invites) > known:
+            free = self.two_lines or all(map(self.call_is_over, invites[:-1]))
+            self._respond(invites[-1], "180 Ringing" if free else "486 Busy Here")
+            self.rung += invites[-1:] if free else []
+            self._news.set()
+
+    async def hangs_up(self, *headers: str) -> Wire:
+        """Of Callee."""
+        self.ear.peer = None
+        return await super().hangs_up(*headers)
 
     def _respond(self, request: Wire, status: str, headers: tuple[str, ...] = (), body: str = "") -> None:
         branch = request.header("Via") or ""
@@ -159,6 +181,8 @@ class Phone(Callee):
             if branch in self._final:
                 return
             self._final.add(branch)
+            if status >= "3" and request is self._invite:
+                self.ear.peer = None
         super()._respond(request, status, headers, body)
 
     def call_is_over(self, invite: Wire) -> bool:
@@ -183,9 +207,12 @@ class Cast:
             phone.ear = choir.singer(address)
             phone.ear.sings(hz)
         self.id = ""
+        self.ordered: list[tuple[float, float]] = []
+        """From when to when (time.monotonic()) commands were under way."""
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        self.desktop.looks[f"c{self.place.number}"] = []
         for one in (self.bot, self.customer, self.ann, self.bob):
             await self._stack.enter_async_context(one)
         return self
@@ -209,15 +236,19 @@ class Cast:
     async def orders(self, word: str, body: Any = None) -> tuple[int, Any]:
         """A command of the API."""
         method, path = PATHS[word]
+        began_s = time.monotonic()
         if body is None and word in ("consult", "transfer"):
             body = {"agent": f"bob{self.place.number}"}
-        return await self.desktop.asks(method, f"/v1/calls/{self.id}{path}", body)
+        told = await self.desktop.asks(method, f"/v1/calls/{self.id}{path}", body)
+        self.ordered.append((began_s, time.monotonic()))
+        return told
 
     async def happens(self, step: str) -> None:
         """Somebody does something at their phone, who may not be in the call any more."""
         match step:
             case "customer-leaves":
                 if not any(message.start.startswith("BYE ") for message in self.customer.messages):
+                    self.customer.ear.is_silent()
                     await self.customer.hangs_up()
             case "agent-leaves":
                 if not self.ann.call_is_over(self.ann.invites[-1]):
@@ -245,8 +276,8 @@ class Cast:
         while (call := await self.seen()) is None or not so(call):
             assert time.monotonic() < deadline, f"{what} was not seen: {call}"
 
-    async def proof(self) -> list[dict[str, Any]]:
-        """The history of a call that is over: what began has ended once, the CDR is there and says the same, nobody is
+    async def proof(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The history and the CDR of a call that is over: what began has ended once, the CDR is there and says the same, nobody is
         left at a phone."""
         path = f"/v1/calls/{self.id}"
         async with asyncio.timeout(15):  # the record is written a moment after the end
@@ -264,7 +295,7 @@ class Cast:
         for phone in (self.ann, self.bob):
             left = [invite.header("Call-ID") for invite in phone.invites if not phone.call_is_over(invite)]
             assert left == [], f"{left} is not over:\n{ladder(phone.messages)}"
-        return events
+        return events, cdr
 
 
 def shown(call: dict[str, Any] | None) -> tuple[str, str, bool, bool]:

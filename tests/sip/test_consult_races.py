@@ -115,6 +115,7 @@ async def _does(cast: Cast, step: str, body: Any = None) -> tuple[int, Any]:
 
 
 async def _reaches(cast: Cast, race: Race) -> None:
+    cast.bob.two_lines = True
     await cast.begins(continueCall=race.returns, timeout=60)
     at = Where()
     for step in way_to(race.state):
