@@ -104,12 +104,18 @@ class Ending(Ordering):
         if leg is self.call.customer:
             self._gone = (event, now)
             commands += self._customer_left(by_gateway=not event.by_peer, lost=event.cause.reason in LOST)
-        elif self._gone is not None and not any(one.state is LegState.CONNECTED for one in self.call.others):
+        elif self._is_last():
             commands.append(StopTimer(Timer.NOTICE))  # whoever heard it has hung up
         elif leg.id not in self._let_go:
             self._replacing.pop(leg.id, None)
             commands += self._one_left(leg, event)
         return commands
+
+    def _is_last(self) -> bool:
+        """Of those who waited for the end after the customer; who talks on without them has something to leave."""
+        if self._gone is None or self.call.state is CallState.AGENTS_ONLY:
+            return False
+        return not any(one.state is LegState.CONNECTED for one in self.call.others)
 
     def _customer_left(self, *, by_gateway: bool, lost: bool) -> list[Command]:
         if isinstance(self.transfer, Transfer) and self._people_stay():

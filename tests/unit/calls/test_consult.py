@@ -7,7 +7,15 @@ import pytest
 from gateway.calls.allowed import allowed
 from gateway.calls.causes import MEDIA_TIMEOUT, NORMAL, EndedBy
 from gateway.calls.commands import EndCall, Hangup, Note, Play, Timer, TurnDown
-from gateway.calls.events import LegAnswered, LegEnded, LegOffered, RepliesPushed, TransferCancelled, TransferRequested
+from gateway.calls.events import (
+    HangupRequested,
+    LegAnswered,
+    LegEnded,
+    LegOffered,
+    RepliesPushed,
+    TransferCancelled,
+    TransferRequested,
+)
 from gateway.calls.model import BotParty, LegId, LegParty, MusicParty, Party, Role, Room
 from gateway.calls.ordering import word_of
 from gateway.calls.orders import Consult, EndConsult, Forward, Hold, Merge, Order, Ordered, Swap
@@ -327,6 +335,24 @@ def test_agents_only_takes_no(order: Order) -> None:
     desk.customer_leaves()
     desk.orders(order)
     assert desk.state is CallState.AGENTS_ONLY and desk.talk(desk.ann, desk.bob)
+
+
+def test_agents_only_the_agent_leaves_before_the_answer() -> None:
+    """Nobody goes on ringing, and nobody answers a call that nobody is in."""
+    desk = Agent().consults()
+    desk.customer_leaves()
+    desk.agent_leaves()
+    assert desk.hangups == [desk.leg(1)] and desk.consult_state is ConsultState.NONE
+    assert desk.told_of.count("consult.ended") == 1
+
+
+@pytest.mark.parametrize("ends", ["end", "hangup"])
+def test_agents_only_is_ended_once(ends: str) -> None:
+    desk = Agent().consulting()
+    desk.customer_leaves()
+    desk.happens(Ordered(EndConsult()) if ends == "end" else HangupRequested(NORMAL, EndedBy.GATEWAY))
+    assert allowed(desk.control.call) == []
+    assert desk.happens(Ordered(EndConsult())) == [TurnDown("end-consult")]
 
 
 @pytest.mark.parametrize("how", ["end", "agent", "consultant", "limit"])

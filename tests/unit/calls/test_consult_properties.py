@@ -251,6 +251,8 @@ class AnyConsult(RuleBasedStateMachine):
         if self.call.state is CallState.AGENTS_ONLY:
             rooms = {leg.room for leg in self.legs(LegState.CONNECTED)} - {Room.LOBBY}
             assert len(rooms) <= 1, "those who talk on hear each other"
+            consult = self.desk.control.consult
+            assert consult is None or consult.agent.state is LegState.CONNECTED, "nobody rings for nobody"
 
     @invariant()
     def the_rooms_are_those_of_the_table(self) -> None:
