@@ -134,8 +134,8 @@ async def settled(gateway: GatewayProcess, within_s: float = 10.0) -> dict[str, 
 
 
 class Phone(Callee):
-    """One that rings at once, or is busy with another call unless it has `two_lines`; gives each INVITE one final answer,
-    whatever crosses it (RFC 3261 §9.2); and sends nothing when it is hung up."""
+    """One that rings at once, or is busy with another call unless it has `two_lines`; gives each INVITE one final
+    answer, whatever crosses it (RFC 3261 §9.2); and sends nothing when it is hung up."""
 
     two_lines = False
 
@@ -277,8 +277,8 @@ class Cast:
             assert time.monotonic() < deadline, f"{what} was not seen: {call}"
 
     async def proof(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """The history and the CDR of a call that is over: what began has ended once, the CDR is there and says the same, nobody is
-        left at a phone."""
+        """The history and the CDR of a call that is over: what began has ended once, the CDR is there and says the
+        same, nobody is left at a phone."""
         path = f"/v1/calls/{self.id}"
         async with asyncio.timeout(15):  # the record is written a moment after the end
             while (cdr := (await self.desktop.reads(path))["cdr"]) is None:

@@ -37,7 +37,7 @@ PLACES = places(AT_ONCE)
 PLAN = office_plan(PLACES)
 OTHERS = float(os.environ.get("SWITCHHOOK_RACES_OTHERS", "0.15"))
 """How many of the pairs of which one is refused in any order."""
-STATES = ("none", "held", "passing-on", "dialling", "consulting", "swapped", "merged", "agents-only")
+STATES = ("none", "held", "passing-on", "dialling", "consulting", "swapped", "merged", "agents-only", "agents-dialling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ def way_to(state: str) -> tuple[str, ...]:
         "none": (), "held": ("hold",), "passing-on": ("transfer",), "dialling": ("consult",),
         "consulting": ("consult", "answer"), "swapped": ("consult", "answer", "swap"),
         "merged": ("consult", "answer", "merge"), "agents-only": ("consult", "answer", "customer-leaves"),
+        "agents-dialling": ("consult", "customer-leaves"),
     }[state]  # fmt: skip
 
 

@@ -1,5 +1,5 @@
-"""Many calls at once whose agents consult, swap, merge, forward, hold and transfer as chance has it, while anybody hangs
-up: nothing is left over, and nobody ever hears whom they should not.
+"""Many calls at once whose agents consult, swap, merge, forward, hold and transfer as chance has it, while anybody
+hangs up: nothing is left over, and nobody ever hears whom they should not.
 
 The API is looked at all the time. Where several looks in a row show the same hearing, it must be that of the table, and
 each WINDOW_S of what each phone hears meanwhile, SETTLED_S away from any change, must have the voices that belong to it
@@ -162,7 +162,7 @@ class Judge:
         assert call is not None
         roles = {leg["legId"]: leg["role"].replace("consult", "consultant") for leg in call["legs"]}
         edges = hearing_of(call, roles)
-        if call["allowed"]:
+        if call["allowed"] and call["state"] != "offered":
             held = any(leg["held"] for leg in call["legs"] if leg["role"] == "customer")
             at = Where(call["state"], call["consultState"], held=held)
             assert edges == hearing(at), f"{_told(call)}: not {hearing(at)}"
