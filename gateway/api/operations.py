@@ -112,6 +112,8 @@ async def _body(request: web.Request) -> bytes:
             body = await request.read()
     except TimeoutError:
         raise ApiProblem(Code.MALFORMED_REQUEST, f"the body did not come within {BODY_S:g} s") from None
+    except ConnectionError:  # who has gone is answered nothing; it is no defect of ours
+        raise ApiProblem(Code.MALFORMED_REQUEST, "the connection ended before the body did") from None
     if body and not (request.content_type == "application/json" or request.content_type.endswith("+json")):
         raise ApiProblem(Code.UNSUPPORTED_MEDIA_TYPE, "send it with Content-Type: application/json")
     return body

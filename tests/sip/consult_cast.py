@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -51,12 +50,12 @@ class Desktop:
 
     def __init__(self, operators: Sequence[Operator], url: str, looks_every_s: float) -> None:
         self.operators, self._url, self._looks_every_s = operators, url, looks_every_s
-        self.looks: defaultdict[str, list[Look]] = defaultdict(list)
-        """By channel, since the last `forget`."""
+        self.looks: dict[str, list[Look]] = {}
+        """By channel, since it is watched."""
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
         self._headers = itertools.cycle([one.headers for one in operators])
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
-        self._looked = asyncio.Condition()
+        self._looked, self._wanted = asyncio.Condition(), asyncio.Event()
         self._last = Look(0.0, 0.0, None)
 
     async def __aenter__(self) -> Self:
@@ -72,6 +71,7 @@ class Desktop:
 
     async def _look(self) -> None:
         while True:
+            await self._wanted.wait()
             sent_s = time.monotonic()
             _, told = await self.asks("GET", "/v1/calls?limit=500")
             calls, got_s = {call["channel"]: call for call in told["items"]}, time.monotonic()
@@ -81,6 +81,16 @@ class Desktop:
                 self._last = Look(sent_s, got_s, None)
                 self._looked.notify_all()
             await asyncio.sleep(max(0.02, sent_s + self._looks_every_s - time.monotonic()))
+
+    def watches(self, channel: str, on: bool = True) -> None:
+        """Look at the calls of this channel, or no more."""
+        if on:
+            self.looks[channel] = []
+            self._wanted.set()
+        else:
+            self.looks.pop(channel, None)
+            if not self.looks:
+                self._wanted.clear()
 
     async def sees(self, channel: str) -> dict[str, Any] | None:
         """The call of this channel as it is now; None when it is over."""
@@ -119,10 +129,11 @@ async def desktop_of(gateway: GatewayProcess, keys: int, looks_every_s: float = 
     async with Desktop([Operator(gateway, text) for text in texts], gateway.api, looks_every_s) as desktop:
         asked = ("cdrs", "calls/call_0", "calls", "calls/call_0/events")
         await asyncio.gather(*(desktop.asks("GET", f"/v1/{asked[n % 4]}") for n in range(40)))
+        gateway.idle = await _settled(gateway)
         yield desktop
 
 
-async def settled(gateway: GatewayProcess, within_s: float = 10.0) -> dict[str, int]:
+async def _settled(gateway: GatewayProcess, within_s: float = 10.0) -> dict[str, int]:
     """What it holds, once that has not changed for half a second."""
     deadline, before = time.monotonic() + within_s, await gateway.held()
     while True:
@@ -212,7 +223,8 @@ class Cast:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self.desktop.looks[f"c{self.place.number}"] = []
+        self.desktop.watches(f"c{self.place.number}")
+        self._stack.callback(self.desktop.watches, f"c{self.place.number}", on=False)
         for one in (self.bot, self.customer, self.ann, self.bob):
             await self._stack.enter_async_context(one)
         return self

