@@ -81,18 +81,23 @@ def _meet(at: Where, one: str, other: str) -> bool:
 
 
 def races(others: tuple[str, ...]) -> list[Race]:
-    """Each command that its state takes with each of `others` that can come of it there."""
+    """Each command that its state takes with each of `others` that can come of it there, and some that it refuses."""
     chance, found = random.Random(f"{SEED} {others}"), list[Race]()
     for state in STATES:
-        at = Race(state, "", "", 0, "forward", True).begins
+        at, refused = Race(state, "", "", 0, "forward", True).begins, set[str]()
         for one, other in itertools.product(COMMANDS, others):
-            twice = other in COMMANDS and COMMANDS.index(one) > COMMANDS.index(other)
-            if twice or not (after(at, one) or (other in COMMANDS and after(at, other))):
-                continue
             if other in HAPPENINGS and after(at, other) == at:
                 continue
-            if other in COMMANDS and not _meet(at, one, other) and chance.random() > OTHERS:
-                continue
+            if other in HAPPENINGS and after(at, one) is None:  # one command that changes nothing is enough
+                if other in refused:
+                    continue
+                refused.add(other)
+            if other in COMMANDS:
+                twice = COMMANDS.index(one) > COMMANDS.index(other)
+                if twice or not (after(at, one) or after(at, other)):
+                    continue
+                if not _meet(at, one, other) and chance.random() > OTHERS:
+                    continue
             apart_s = chance.choice((0.0, chance.uniform(-0.004, 0.004)))
             on_agent_hangup = chance.choice(("forward", "end")) if other == "agent-leaves" else "forward"
             found.append(Race(state, one, other, apart_s, on_agent_hangup, chance.random() < 0.7))
