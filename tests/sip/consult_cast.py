@@ -160,7 +160,7 @@ class Phone(Callee):
         """Of Callee; the `count`th that it rings for."""
         await self.comes(lambda: len(self.rung) >= count, f"INVITE {count}", timeout_s)
         self._invite = self.rung[count - 1]
-        self.ear.peer = self._invite.media
+        self.ear.peer = None if self.call_is_over(self._invite) else self._invite.media  # the port is another's by now
         return self._invite
 
     def take(self, data: bytes, reply: Callable[[bytes], object], *, tcp: bool = False) -> None:
