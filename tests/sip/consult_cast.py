@@ -13,6 +13,7 @@ import aiohttp
 
 from tests.bot_server import BotServer, nothing, replies
 from tests.callee import Callee
+from tests.caller import Caller
 from tests.gateway_process import GatewayProcess
 from tests.operators import Operator, switchhook
 from tests.party import AGENT_HZ, CONSULTANT_HZ, CUSTOMER_HZ
@@ -203,6 +204,16 @@ class Phone(Callee):
         return refused or any(m.start.startswith("BYE ") for m in mine)
 
 
+class Customer(Caller):
+    """One who sends nothing when they are hung up: the gateway's port is soon another call's."""
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Of asyncio."""
+        if data.startswith(b"BYE "):
+            self.ear.is_silent()
+        super().datagram_received(data, addr)
+
+
 class Cast:
     """One call of a place: `async with` opens the phones and the bot; at its end all are released."""
 
@@ -210,8 +221,8 @@ class Cast:
         self.place, self.desktop = place, desktop
         self.bot = BotServer(port=place.bot_port)
         self.office = Office(gateway, self.bot, desktop.operators[0], place)
-        self.customer, self.ann, self.bob = self.office.customer, Phone(ANN, place.ann_port), Phone(BOB, place.bob_port)
-        self.office.ann, self.office.bob = self.ann, self.bob
+        self.customer, self.ann, self.bob = Customer(gateway), Phone(ANN, place.ann_port), Phone(BOB, place.bob_port)
+        self.office.customer, self.office.ann, self.office.bob = self.customer, self.ann, self.bob
         for phone, address, hz in (
             (self.customer, CARRIER, CUSTOMER_HZ), (self.ann, ANN, AGENT_HZ), (self.bob, BOB, CONSULTANT_HZ),
         ):  # fmt: skip
