@@ -18,7 +18,7 @@ from tests.bot_server import BotServer, nothing, replies
 from tests.callee import Callee
 from tests.caller import Caller
 from tests.gateway_process import ROOT, GatewayProcess
-from tests.operators import Operator
+from tests.operators import Operator, operator_of
 from tests.party import sing
 from tests.sip.consult_talk import BOT_PORT, EXPERT, PEOPLE, PLAN, PORT, Talk, talking
 from tests.sip.terminal import Terminal
@@ -389,7 +389,8 @@ async def test_a_supervisor_in_a_real_call(talk: Talk, home: Path, gateway: Gate
     code, out, complaints = await types(home, "monitor", "--end", "--leg", "supervisor", "--url", gateway.api)
     assert (code, complaints) == (0, "")
     await talk.consultant.is_hung_up()
+    desktop = await operator_of(gateway, gateway.folder, scopes=("calls:read", "calls:control"))
     code, _, complaints = await types(
-        home, "monitor", "--agent", "bob", "--url", gateway.api, SWITCHHOOK_KEY=talk.operator.key
+        home, "monitor", "--agent", "bob", "--url", gateway.api, SWITCHHOOK_KEY=desktop.key
     )
     assert code == 1 and "it needs the scope supervise" in complaints
