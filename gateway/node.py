@@ -11,6 +11,7 @@ from gateway.calls.events import Event, HangupRequested, RepliesPushed, Transfer
 from gateway.calls.fitting import misfit, parked_out, too_much_data
 from gateway.calls.model import Call, CallId
 from gateway.calls.orders import Order, Ordered
+from gateway.calls.outgoing import Outgoing
 from gateway.calls.replies import BotResponse
 from gateway.calls.states import CallState
 from gateway.calls.switch import Switch
@@ -54,6 +55,10 @@ class Node:
         live = self._engine.live.calls.get(CallId(call_id))
         if live is not None:
             await live.take(HangupRequested(cause, by))
+
+    async def place(self, wanted: Outgoing, by_agent: str | None = None) -> Call:
+        """Call a customer. Raises NotPlaced."""
+        return await self._engine.place(wanted, by_agent)
 
     async def push_replies(self, call_id: str, response: BotResponse) -> None:
         """Carry out replies that nobody asked for, after what is under way. Raises BotError or NotNow."""

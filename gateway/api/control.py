@@ -13,6 +13,7 @@ from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.commands import TurnDown, Why
 from gateway.calls.model import Call
 from gateway.calls.orders import Order
+from gateway.calls.outgoing import Outgoing
 from gateway.calls.replies import BotResponse
 from gateway.calls.switch import Switch
 from gateway.dialplan.routing import Decision
@@ -61,6 +62,10 @@ class Control(Protocol):
 
     async def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
         """End the call; nothing if it is over. Returns when its legs are being ended, before they are."""
+
+    async def place(self, wanted: Outgoing, by_agent: str | None = None) -> Call:
+        """Call a customer for a bot or an agent; returns when the first INVITE is under way. `by_agent` is the agent
+        who asks for it, whose rights count. Raises NotPlaced, and then there is no call."""
 
     async def push_replies(self, call_id: str, response: BotResponse) -> None:
         """Carry out replies that nobody asked for, after what is under way.

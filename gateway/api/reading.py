@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from gateway.api.problems import ApiProblem, Code, invalid
 from gateway.calls.called import Called, parse_called
 from gateway.calls.errors import BotError, BotErrorKind
+from gateway.calls.outgoing import Outgoing, parse_outgoing
 from gateway.calls.refusals import SHAPES
 from gateway.calls.replies import BotResponse, parse_response
 from gateway.calls.switch import Switch, parse_switch
@@ -87,6 +88,14 @@ def read_called(model: type[C], body: bytes) -> C:
     """Whom the API shall call, with the words of a switch for what is wrong."""
     try:
         return parse_called(model, body)
+    except BotError as error:
+        raise refused(error) from None
+
+
+def read_outgoing(body: bytes) -> Outgoing:
+    """A call to be placed, with the words of a switch for what is wrong."""
+    try:
+        return parse_outgoing(body)
     except BotError as error:
         raise refused(error) from None
 

@@ -19,6 +19,7 @@ from gateway.api.node import NodeApi
 from gateway.api.openapi import Schema, build
 from gateway.api.operations import mount
 from gateway.api.webhooks import WebhooksApi
+from gateway.api.originate import OriginateApi
 from gateway.engine.ports import History, Idempotency, Keys
 
 
@@ -51,6 +52,7 @@ class ControlApi:
         self._streams = StreamsApi(history, self._gate, limits.streams)
         self._operations = (
             *CallsApi(control, history).operations(),
+            *OriginateApi(control).operations(),
             *ConsultApi(control, history).operations(),
             *LegsApi(control, history).operations(),
             *CdrsApi(history).operations(),

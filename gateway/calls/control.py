@@ -24,10 +24,10 @@ from gateway.calls.commands import (
 )
 from gateway.calls.conversation import Tell
 from gateway.calls.desk import start
-from gateway.calls.ending import Ending
 from gateway.calls.events import (
     BotFailed,
     BotReplied,
+    CallPlaced,
     DigitsSent,
     DtmfReceived,
     Event,
@@ -53,6 +53,7 @@ from gateway.calls.model import (
     Room,
 )
 from gateway.calls.orders import Ordered
+from gateway.calls.placing import Placing
 from gateway.calls.refers import (
     ClaimRefused,
     LegTakenOver,
@@ -87,7 +88,7 @@ BOT_DECIDES_MS = 10_000
 
 
 @dataclass(slots=True)
-class CallControl(Ending):
+class CallControl(Placing):
     """The call's state machine. No I/O, no clock, no randomness: the same events give the same commands."""
 
     # ── The one entry ───────────────────────────────────────────────────────────────────────────────
@@ -115,8 +116,10 @@ class CallControl(Ending):
                 return self._offered() if event.replaces is None else self._replacement_offered(event)
             case LegRinging() if self._joins(event.leg_id):
                 return self._joiner_rings(event.leg_id)
+            case CallPlaced():
+                return self._place(event)
             case LegRinging():
-                return self._dialling.ringing(event, now) if self._dialling else []
+                return self._rings(event, now)
             case LegAnswered():
                 return self._answered(event.leg_id, now)
             case LegEnded():
@@ -201,6 +204,8 @@ class CallControl(Ending):
             return self._joiner_answered(leg_id)
         if leg_id != leg.id:
             return self._dialling.answered(leg_id, now) if self._dialling else []
+        if self.calls_customer:
+            return self._customer_answered(now)
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.ACK)
         self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.CONNECTED)
         self.call.answered_at = now
@@ -280,6 +285,8 @@ class CallControl(Ending):
             case Timer.FILLER:
                 filler = self.call.channel.filler
                 return [self.turns.say(filler)] if filler else []
+            case Timer.RING if self.calls_customer:
+                return self._not_answered()
             case Timer.RING | Timer.ACCEPT:
                 return self._dialling.timer(timer, self._now) if self._dialling else []
             case Timer.MAX_TALK if self.call.state is CallState.AGENTS_ONLY:

@@ -8,7 +8,7 @@ from gateway.calls.commands import BotEventName, Command, Note, StartTimer, Stop
 from gateway.calls.conversation import Conversation, Tell
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.events import BotReplied, LegEnded
-from gateway.calls.fitting import WHILE_PARKED, misfit
+from gateway.calls.fitting import WHILE_PARKED, misfit, unreached
 from gateway.calls.handing import Handing
 from gateway.calls.model import Call, ChannelPolicy, Edge, JsonObject, Spoken
 from gateway.calls.outbound import Outbound
@@ -151,6 +151,8 @@ class Desk:
             return [Note("replies.late", {"detail": problem})]
         if self.call.state is CallState.AGENTS_ONLY:  # its bot has had its last word
             return [Note("replies.late", {"detail": "the customer has left"})]
+        if unreached(self.call):
+            return [Note("replies.late", {"detail": "the customer has not answered"})]
         if self.turns.parked:  # what a parked bot may say does not wait for its turn (transfer.md)
             return [c for reply in response.replies if isinstance(reply, WHILE_PARKED) for c in self._decide(reply)]
         return self._take(response)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from gateway.calls.causes import Cause, EndedBy
-from gateway.calls.commands import Timer
+from gateway.calls.commands import Dial, Timer
 from gateway.calls.errors import BotErrorKind
 from gateway.calls.model import Caller, LegId, PeerHold
 from gateway.calls.orders import Ordered
@@ -161,6 +161,19 @@ class TransferCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class CallPlaced:
+    """Fired when we are to call the customer ourselves (`POST /v1/calls`); always the first event of such a call.
+
+    `dial` is the INVITE to the customer, which may ring for `timeout_s`. `agent` calls the agent for whom it is, who
+    comes first; None: the customer is for the channel's bot.
+    """
+
+    dial: Dial
+    timeout_s: float
+    agent: Switch | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """Fired when a timer that was started and not stopped ran out."""
 
@@ -180,4 +193,4 @@ LegEvent: TypeAlias = (
 )  # fmt: skip
 VoiceEvent: TypeAlias = PlaybackStarted | PlaybackEnded | SoundFailed
 ApiEvent: TypeAlias = RepliesPushed | TransferRequested | TransferCancelled | HangupRequested | Ordered
-Event: TypeAlias = LegEvent | VoiceEvent | BotReplied | BotFailed | ApiEvent | ClaimEvent | TimerFired
+Event: TypeAlias = LegEvent | VoiceEvent | BotReplied | BotFailed | ApiEvent | ClaimEvent | CallPlaced | TimerFired

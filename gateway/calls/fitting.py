@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection
 from difflib import get_close_matches
 
-from gateway.calls.model import Call, JsonObject
+from gateway.calls.model import Call, Direction, JsonObject
 from gateway.calls.replies import BEFORE_ANSWER, MAX_DATA, AnswerReply, BotResponse, Handoff, HangupReply, Tag
 from gateway.calls.states import CallState, LegState
 from gateway.calls.switch import Switch
@@ -13,9 +13,14 @@ WHILE_PARKED = (Tag, HangupReply)
 """What may be said of a call whose customer is with people."""
 
 
+def unreached(call: Call) -> bool:
+    """We have called the customer, who has not answered: nobody is there to whom a bot could say anything."""
+    return call.direction is Direction.OUTBOUND and call.state is CallState.OFFERED
+
+
 def parked_out(response: BotResponse, call: Call) -> bool:
     """Whether this must not be said now, as the bot is parked (transfer.md, "How long a transfer lasts")."""
-    if call.state is CallState.AGENTS_ONLY:
+    if call.state is CallState.AGENTS_ONLY or unreached(call):
         return True
     parked = call.state in (CallState.TRANSFERRING, CallState.TALKING)
     return parked and not all(isinstance(reply, WHILE_PARKED) for reply in response.replies)

@@ -40,8 +40,8 @@ def _heard_by(call: Call, ear: Leg, live: list[Leg]) -> Iterator[Party]:
         yield music
         return
     room = room_of(call, ear)
-    if room is Room.LOBBY:  # the briefing, and none of the others who are there
-        yield BotParty()
+    if room is Room.LOBBY:
+        yield from _in_the_lobby(call)
         return
     if ear.role is Role.CUSTOMER and call.state is CallState.TRANSFERRING:
         yield from _while_it_rings(call)
@@ -63,6 +63,17 @@ def _heard_by(call: Call, ear: Leg, live: list[Leg]) -> Iterator[Party]:
     waiting = all(leg.held or leg.peer_hold is not PeerHold.NONE for leg in company)  # true when alone
     if waiting and not bot_is_here and ear.role is not Role.SUPERVISOR:
         yield music
+
+
+def _in_the_lobby(call: Call) -> Iterator[Party]:
+    """The briefing, and none of the others who are there; an agent for whom we call the customer hears it ring."""
+    customer = call.customer
+    if call.state is not CallState.OFFERED:
+        yield BotParty()
+    elif customer.early_media and customer.state is LegState.RINGING:
+        yield LegParty(customer.id)
+    else:
+        yield RINGBACK_TONE
 
 
 def _while_it_rings(call: Call) -> Iterator[Party]:

@@ -2,9 +2,9 @@
 
 | type | when | data |
 |---|---|---|
-| `call.started` | an INVITE was taken; the first of a call, with the customer's leg | `direction` `from` `to` `fromName` `diversion` `sipCallId` |
+| `call.started` | an INVITE was taken, or we place a call; the first of a call, with the customer's leg | `direction` `from` `to` `fromName` `diversion` `sipCallId` |
 | `call.refused` | an INVITE was refused; first and last of its call | the same, and `sipStatus` `cause` `why` |
-| `call.answered` | the customer's ACK is here | – |
+| `call.answered` | the customer's ACK is here; or our ACK went, to a customer whom we called | – |
 | `call.tagged` | the bot put something into `call.data` | `data`: what it put there |
 | `call.handedOff` | another channel's bot took over; the call's channel is the new one from here on | `channelBefore` `channel` |
 | `call.ended` | the last leg is gone; the last of a call, always | `cause` `endedBy` `sipStatus` `q850` `durationMs` |
@@ -65,6 +65,7 @@ from gateway.calls.commands import (
 from gateway.calls.events import (
     BotFailed,
     BotReplied,
+    CallPlaced,
     DigitsSent,
     DtmfReceived,
     Event,
@@ -151,6 +152,7 @@ _AS_NOTED = frozenset(
     in (
         Type.LEG_DIALLING,
         Type.LEG_HELD,
+        Type.LEG_LEFT,
         Type.LEG_UNHELD,
         Type.LEG_MUTED,
         Type.LEG_UNMUTED,
@@ -201,7 +203,7 @@ def _offer(caller: Caller, direction: Direction) -> JsonObject:
         "to": caller.to,
         "fromName": caller.from_name,
         "diversion": caller.diversion,
-        "sipCallId": caller.sip_call_id,
+        "sipCallId": caller.sip_call_id or None,
     }
 
 
@@ -251,7 +253,7 @@ def of_event(event: Event, call: Call, at: float, *, secret: bool) -> list[Happe
             data = {"playbackId": event.playback_id, "item": event.item, "byBot": event.by_bot}
             return [_of(Type.SOUND_FAILED, call, at, data)]
         case (
-            LegOffered() | LegRinging() | DigitsSent() | BotFailed() | TimerFired() | HangupRequested()
+            LegOffered() | CallPlaced() | LegRinging() | DigitsSent() | BotFailed() | TimerFired() | HangupRequested()
             | TransferRequested() | TransferCancelled() | Ordered()
             | ReferAnswered() | ReferNotified() | ReferReceived() | PeerClaimed() | ClaimRefused()
         ):  # fmt: skip

@@ -43,7 +43,7 @@ class SupervisorMode(StrEnum):
 
 
 class Direction(StrEnum):
-    """Who called whom: `inbound` came from a trunk."""
+    """Who called whom: `inbound` came from a trunk, `outbound` is one that we place."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
@@ -193,7 +193,8 @@ class ChannelPolicy:
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who called, whom, and how; fixed when the INVITE came. `headers` keep the names as received; `verstat` is what a
-    trusted trunk found of the number (3GPP TS 24.229 §7.2A.20), e.g. `TN-Validation-Passed`."""
+    trusted trunk found of the number (3GPP TS 24.229 §7.2A.20), e.g. `TN-Validation-Passed`. Of a call that we place
+    `from_` is the number that we show, `to` the customer, and `sip_call_id` "": the stack's own affair."""
 
     sip_call_id: str
     trunk: str

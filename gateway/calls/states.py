@@ -15,7 +15,9 @@ class CallState(StrEnum):
     """Where a call is."""
 
     OFFERED = "offered"
-    """The customer's INVITE is here: 100 sent, perhaps 180; no 200 yet. The customer hears its own ringback."""
+    """The customer's INVITE is here: 100 sent, perhaps 180; no 200 yet. The customer hears its own ringback. Of a call
+    that we place: our INVITE to the customer is out, or first the one to the agent for whom it is; no 200 of the
+    customer yet. An agent who is there hears ringback, or the early media of the customer's side."""
     BOT = "bot"
     """200 and ACK are exchanged, media flows; the customer talks with the bot."""
     TRANSFERRING = "transferring"
@@ -29,7 +31,11 @@ class CallState(StrEnum):
 
 
 class LegState(StrEnum):
-    """Where one SIP dialog of ours is. A leg that called us begins as `offered`, one that we call as `dialling`."""
+    """Where one SIP dialog of ours is. A leg that called us begins as `offered`, one that we call as `dialling`, the
+    customer's of a call that we place as `planned`."""
+
+    PLANNED = "planned"
+    """No INVITE yet: the agent for whom the customer is to be called is called first."""
 
     OFFERED = "offered"
     """INVITE received, 100 sent."""
@@ -65,6 +71,7 @@ class LegTrigger(StrEnum):
     RING = "send 180"
     ANSWER = "send 200"
     ACK = "ACK received"
+    DIAL = "send INVITE"
     PROVISIONAL = "1xx received"
     ANSWERED = "200 received, ACK sent"
     RELEASE = "send BYE, CANCEL or a failure"
@@ -73,6 +80,7 @@ class LegTrigger(StrEnum):
 
 CALL_TRANSITIONS: Mapping[tuple[CallState, CallTrigger], CallState] = {
     (CallState.OFFERED, CallTrigger.CONNECTED): CallState.BOT,
+    (CallState.OFFERED, CallTrigger.BRIDGED): CallState.TALKING,
     (CallState.OFFERED, CallTrigger.LEFT): CallState.ENDED,
     (CallState.BOT, CallTrigger.TRANSFER): CallState.TRANSFERRING,
     (CallState.BOT, CallTrigger.LEFT): CallState.ENDED,
@@ -91,6 +99,8 @@ LEG_TRANSITIONS: Mapping[tuple[LegState, LegTrigger], LegState] = {
     (LegState.OFFERED, LegTrigger.ANSWER): LegState.ANSWERING,
     (LegState.OFFERED, LegTrigger.RELEASE): LegState.ENDING,
     (LegState.OFFERED, LegTrigger.GONE): LegState.ENDED,
+    (LegState.PLANNED, LegTrigger.DIAL): LegState.DIALLING,
+    (LegState.PLANNED, LegTrigger.GONE): LegState.ENDED,
     (LegState.DIALLING, LegTrigger.PROVISIONAL): LegState.RINGING,
     (LegState.DIALLING, LegTrigger.ANSWERED): LegState.CONNECTED,
     (LegState.DIALLING, LegTrigger.RELEASE): LegState.ENDING,

@@ -19,7 +19,7 @@ def bot_view(call: Call) -> JsonObject:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return {
         "id": call.id,
-        "sipCallId": caller.sip_call_id,
+        "sipCallId": caller.sip_call_id or None,
         "channel": call.channel.name,
         "trunk": caller.trunk,
         "direction": call.direction.value,

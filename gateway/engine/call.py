@@ -35,6 +35,7 @@ from gateway.calls.errors import BotError, BotErrorKind
 from gateway.calls.events import (
     BotFailed,
     BotReplied,
+    CallPlaced,
     Event,
     LegAnswered,
     LegEnded,
@@ -206,7 +207,8 @@ class LiveCall:
         for happening in happened:
             world.journal.append(happening)
         # Start, dialog and end are awaited (hostile-world.md, "Crash-only"), though no disk keeps a caller waiting.
-        weighty = isinstance(event, LegOffered | LegAnswered | LegTakenOver) or call.state is CallState.ENDED
+        weighty = isinstance(event, LegOffered | CallPlaced | LegAnswered | LegTakenOver)
+        weighty = weighty or call.state is CallState.ENDED
         # Not the beginning of a transfer: after a crash one without a beginning has no end either.
         weighty = weighty or any(happening.type == Type.TRANSFER_ENDED for happening in happened)
         if weighty and not await world.journal.settled():
@@ -302,7 +304,8 @@ class LiveCall:
                 assert_never(command)
 
     def _dialled(self, order: Dial) -> None:
-        self._roster.add_leg(self, order.leg_id, order.trunk)
+        if order.leg_id != self.customer_leg:  # that one is there since the call began
+            self._roster.add_leg(self, order.leg_id, order.trunk)
         self._world.legs.dial(order)
 
     def _start_timer(self, timer: Timer, after_ms: int) -> None:

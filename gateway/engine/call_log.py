@@ -30,6 +30,7 @@ from gateway.calls.commands import (
 from gateway.calls.events import (
     BotFailed,
     BotReplied,
+    CallPlaced,
     DigitsSent,
     DtmfReceived,
     Event,
@@ -115,7 +116,7 @@ def log_event(log: Logger, event: Event) -> None:
             log.info("leg.taken_over", leg_id=event.leg.id)
         case PeerClaimed() | ClaimRefused():
             log.info("leg.claimed", refused=isinstance(event, ClaimRefused))
-        case LegOffered() | DigitsSent() | PlaybackStarted() | BotReplied() | BotFailed():
+        case LegOffered() | CallPlaced() | DigitsSent() | PlaybackStarted() | BotReplied() | BotFailed():
             pass  # call.started, digits.sending, playback.started and bot.… say it
         case _:
             assert_never(event)

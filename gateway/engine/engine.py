@@ -12,6 +12,7 @@ from gateway.calls.causes import DRAINED, NO_ROUTE, NORMAL, OVER_LIMIT, Cause, E
 from gateway.calls.control import CallControl
 from gateway.calls.events import HangupRequested, LegEnded, LegEvent, LegOffered
 from gateway.calls.model import Call, CallId, ChannelPolicy, Leg, LegId, Role, Spoken
+from gateway.calls.outgoing import Outgoing
 from gateway.calls.refers import ReferReceived
 from gateway.dialplan.routing import ANNOUNCEMENT, TO_AGENT, Refuse, ToAgent, ToChannel, ToPrompt, inbound
 from gateway.dialplan.schema import TrunkLimits
@@ -20,6 +21,7 @@ from gateway.engine.intake import Intake
 from gateway.engine.limits import Admission
 from gateway.engine.live import Live
 from gateway.engine.overload import Overload
+from gateway.engine.placing import NotPlaced, Placing
 from gateway.engine.ports import Bot
 from gateway.engine.running import Running
 from gateway.engine.ways import Ways
@@ -56,6 +58,7 @@ class Engine:
         self._world = world
         self._outbound = Ways(lambda: self.running.plan, self.admission, self.live.promise)
         self._intake = Intake(self.live, self.overload, world.legs, draw)
+        self._placing = Placing(self.live, self._intake, self._outbound, _new_id)
 
     @property
     def taking(self) -> bool:
@@ -110,6 +113,18 @@ class Engine:
     def _limits_of(self, trunk: str) -> TrunkLimits | None:
         planned = self.running.plan.trunks.get(trunk)
         return planned.limits if planned is not None else None
+
+    async def place(self, wanted: Outgoing, by_agent: str | None = None) -> Call:
+        """Call a customer for a bot or an agent; returns when the first INVITE is ordered. `by_agent` is the agent who
+        asks for it, if one does. Raises NotPlaced, and then there is no call."""
+        try:
+            planned = self._placing.plan(wanted, self.running, self._world.clock(), by_agent)
+        except NotPlaced as error:
+            log.info("call.not_placed", why=error.why, detail=error.detail)
+            raise
+        live = self._begin(planned.call, planned.bot_of)
+        await live.take(planned.event)
+        return planned.call
 
     # ── From the SIP adapter ────────────────────────────────────────────────────────────────────────
 
@@ -175,21 +190,25 @@ class Engine:
                 self._take(event, running.policies[decision.channel], running.bots.__getitem__)
 
     def _take(self, event: LegOffered, policy: ChannelPolicy, bot_of: Callable[[str], Bot]) -> None:
-        caller = event.caller
         call = Call(
             id=CallId(f"call_{ULID()}"),
-            caller=caller,
+            caller=event.caller,
             channel=policy,
             customer=Leg(event.leg_id, Role.CUSTOMER),
             started_at=self._world.clock(),
         )
+        self._begin(call, bot_of).post(event)
+
+    def _begin(self, call: Call, bot_of: Callable[[str], Bot]) -> LiveCall:
+        """The call is live, and waits for its first event."""
         control = CallControl(call, self.running.policies, self._outbound, _new_id)
-        live = LiveCall(control, self._world, bot_of, self._over, log, self.live)
+        live, caller = LiveCall(control, self._world, bot_of, self._over, log, self.live), call.caller
         live.log.info(
             "call.started",
             **{
-                "leg_id": event.leg_id,
-                "channel": policy.name,
+                "leg_id": call.customer.id,
+                "channel": call.channel.name,
+                "direction": call.direction.value,
                 "trunk": caller.trunk,
                 "from": caller.from_,
                 "to": caller.to,
@@ -199,7 +218,7 @@ class Engine:
         self.live.add(live)
         self._intake.look(call.started_at)
         self._world.journal.append(history.started(call))
-        live.post(event)
+        return live
 
     def _over(self, call: LiveCall) -> None:
         self._outbound.over(call.id)

@@ -76,12 +76,20 @@ class Admission:
         """We are about to dial on this trunk. None: tell `Live.promise`, and do it; it counts as a new call."""
         return self._admit(trunk, _Way.OUT, now)
 
+    def full(self, trunk: str, beside: int = 0) -> Refusal | None:
+        """Whether all channels are taken, if `beside` more of them are about to be; takes nothing."""
+        limits = self._limits_of(trunk)
+        if limits is None or limits.channels is None or self._legs.get(trunk, 0) + beside < limits.channels:
+            return None
+        return Refusal(trunk, Limit.CHANNELS, limits.channels)
+
     def _admit(self, trunk: str, way: _Way, now: float) -> Refusal | None:
         limits = self._limits_of(trunk)
         if limits is None:
             return None
-        if limits.channels is not None and self._legs.get(trunk, 0) >= limits.channels:
-            return Refusal(trunk, Limit.CHANNELS, limits.channels)
+        full = self.full(trunk)
+        if full is not None:
+            return full
         if limits.cps is not None:
             bucket = self._buckets.setdefault((trunk, way), Bucket())
             if not bucket.take(limits.cps, now):

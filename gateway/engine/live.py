@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.calls.causes import NORMAL
 from gateway.calls.events import LegEvent
-from gateway.calls.model import CallId, Leg, LegId
+from gateway.calls.model import CallId, Direction, Leg, LegId
 from gateway.calls.refers import ClaimPeer, ClaimRefused, LegTakenOver, PeerClaimed, ReferReceived
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ class Live:
         dialled, other = self.by_leg.get(refer.leg_id), self.by_leg.get(named) if named is not None else None
         if named is None or dialled is None or other is None or dialled is other:
             return refer
-        theirs = refer.leg_id == dialled.customer_leg and named != other.customer_leg
+        inbound = dialled.call.direction is Direction.INBOUND  # whoever we called dialled nothing
+        theirs = inbound and refer.leg_id == dialled.customer_leg and named != other.customer_leg
         trunk = self._legs_of[dialled.id].get(refer.leg_id)
         if not theirs or trunk is None or trunk != self._legs_of[other.id].get(named):  # whoever knows a dialog's tags
             return refer

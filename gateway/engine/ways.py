@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from gateway.calls.commands import ShownCaller
-from gateway.calls.model import Call, CallId
-from gateway.calls.outbound import Callee, NoWay, TransferReason, Way
+from gateway.calls.model import Call, CallId, Direction
+from gateway.calls.outbound import Callee, NoWay, TransferReason, Way, callees
 from gateway.calls.refers import ReferTarget
 from gateway.calls.refusals import refusal
 from gateway.calls.switch import GivenCallerId, Switch, fields_at
 from gateway.dialplan import outbound, referred, shown
-from gateway.dialplan.schema import Dialplan
+from gateway.dialplan.schema import CallerId, Dialplan
+from gateway.dialplan.sip_uris import parse_sip_uri
 from gateway.engine.dialling import Dialling
 from gateway.engine.limits import Admission
 
@@ -27,16 +28,51 @@ class Ways:
         self._plan, self._admission, self._promise = plan, admission, promise
         self._dialling = Dialling(lambda: plan().destinations.limits)
 
+    def first_way(self, call: Call, switch: Switch, beside: str | None, now: float) -> Way | NoWay:
+        """How to call the customer of this call, which is not live yet: its leg takes its channel of the trunk when the
+        call goes live (`Live.add`). A way that is given counts as dialled. `beside` is the trunk of an agent who is
+        called as well, and for whom there must be room too. Who is shown has no number of ours to fall back on: nobody
+        has called one."""
+        plan, callee = self._plan(), callees(switch)[0]
+        way = outbound.way_out(plan, _wanted(switch, callee, call), _asked(switch), _from(call))
+        if isinstance(way, outbound.NoWay):
+            return NoWay(TransferReason(way.reason), way.detail)
+        trunk = plan.trunks[way.trunk]
+        if switch.caller_id == "bot" and not isinstance(trunk.caller_id, CallerId):
+            detail = (
+                f'callerId: trunk "{way.trunk}" has no number to show of itself; write {{"number": "+12125550100"}}'
+            )
+            return NoWay(TransferReason.INVALID_REQUEST, detail)
+        refused = self._refused(way, callee)
+        if refused is not None:
+            return refused
+        over = self._dialling.may(call.id, now)
+        if over is not None:  # it may be dialled, but not now
+            return NoWay(TransferReason.UNREACHABLE, over.detail)
+        full = self._admission.full(beside, 1 if beside == way.trunk else 0) if beside is not None else None
+        full = full or self._admission.admit_out(way.trunk, now)
+        if full is not None:
+            return NoWay(TransferReason.UNREACHABLE, full.why)
+        self._dialling.dialled(call.id, now)
+        caller = ShownCaller(way.caller_number, way.caller_name, way.withheld)
+        return Way(way.trunk, way.number, way.uri, way.shown, caller)
+
+    def _refused(self, way: outbound.Way, callee: Callee) -> NoWay | None:
+        refused = outbound.refused_header(self._plan().trunks[way.trunk], callee.headers)
+        if refused is None:
+            return None
+        detail = f"headers: trunk {way.trunk} lets no bot set {refused}; name it in headers.from_bot"
+        return NoWay(TransferReason.INVALID_REQUEST, detail)
+
     def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
         """Whether and how to call this one now; a way that is given counts as dialled."""
         plan, by_peer = self._plan(), switch.method == "refer"
         way = outbound.way_out(plan, _wanted(switch, callee, call), None if by_peer else _asked(switch), _from(call))
         if isinstance(way, outbound.NoWay):
             return NoWay(TransferReason(way.reason), way.detail)
-        refused = outbound.refused_header(plan.trunks[way.trunk], callee.headers)
+        refused = self._refused(way, callee)
         if refused is not None:
-            detail = f"headers: trunk {way.trunk} lets no bot set {refused}; name it in headers.from_bot"
-            return NoWay(TransferReason.INVALID_REQUEST, detail)
+            return refused
         over = self._dialling.may(call.id, now)
         if over is not None:
             return NoWay(TransferReason(over.reason), over.detail)
@@ -103,6 +139,17 @@ def _asked(switch: Switch) -> shown.AskedCaller:
 
 
 def _from(call: Call) -> shown.From:
+    """Our number and the customer's, whoever called whom."""
     caller = call.caller
+    if call.direction is Direction.OUTBOUND:
+        return shown.From(call.channel.name, caller.trunk, called=caller.from_, caller=_user(caller.to))
     withheld = caller.from_ == "anonymous"  # sip/identity.py: what a trusted trunk says of a withheld caller
     return shown.From(call.channel.name, caller.trunk, caller.to, caller.from_, caller.from_name, withheld)
+
+
+def _user(customer: str) -> str:
+    """Whom we called, without the host of a URI."""
+    try:
+        return (parse_sip_uri(customer).user or customer) if "@" in customer else customer
+    except ValueError:
+        return customer

@@ -43,6 +43,7 @@ from gateway.calls.errors import BotErrorKind
 from gateway.calls.events import (
     BotFailed,
     BotReplied,
+    CallPlaced,
     DigitsSent,
     DtmfReceived,
     Event,
@@ -60,7 +61,7 @@ from gateway.calls.events import (
     TransferCancelled,
     TransferRequested,
 )
-from gateway.calls.model import Call, CallId, JsonObject
+from gateway.calls.model import Call, CallId, Direction, JsonObject
 from gateway.calls.orders import Ordered
 from gateway.calls.quality import RtpQuality
 from gateway.calls.refers import (
@@ -250,7 +251,7 @@ class Metrics:
             case LegEnded():
                 if event.rtp is not None:
                     self._measured(self._trunk(call.caller.trunk), event.rtp)
-            case BotFailed() | LegRinging() | LegAnswered() | LegHoldChanged():
+            case BotFailed() | CallPlaced() | LegRinging() | LegAnswered() | LegHoldChanged():
                 pass
             case DigitsSent() | HangupRequested() | RepliesPushed() | TransferRequested() | TransferCancelled():
                 pass
@@ -296,7 +297,9 @@ class Metrics:
             case EndCall():
                 watched.ended = True
                 self._count_end(call, command.cause)
-                self.instruments.invite_responses.of(self._trunk(call.caller.trunk), _status(command.sip_status)).inc()
+                if call.direction is Direction.INBOUND:  # else it was not we who answered
+                    trunk = self._trunk(call.caller.trunk)
+                    self.instruments.invite_responses.of(trunk, _status(command.sip_status)).inc()
                 if call.answered_at is not None:
                     lasted = self.instruments.call_duration.of(self._channel(call.channel.name))
                     lasted.observe(command.duration_ms / 1000)

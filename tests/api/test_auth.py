@@ -13,6 +13,7 @@ EITHER = (Scope.CALLS_CONTROL, Scope.SUPERVISE)
 """Which of the two depends on whose leg it is."""
 ENDPOINTS: dict[tuple[str, str], Scope | tuple[Scope, ...]] = {
     ("GET", "/v1/calls"): Scope.CALLS_READ,
+    ("POST", "/v1/calls"): Scope.CALLS_CONTROL,
     ("GET", "/v1/calls/call_0001"): Scope.CALLS_READ,
     ("DELETE", "/v1/calls/call_0001"): Scope.CALLS_CONTROL,
     ("POST", "/v1/calls/call_0001/replies"): Scope.BOT_REPLY,
@@ -97,7 +98,10 @@ async def test_every_endpoint_wants_its_scope(gateway: Node):
         scope = scopes[0]
         assert answer.problem == (403, "forbidden") and answer.body["scope"] == scope.value, path
         assert f'scope="{scope.value}"' in answer.headers["WWW-Authenticate"]
-    assert gateway.control.hung_up == [] and gateway.control.pushed == [] and gateway.control.reloads == 0
+    assert (
+        gateway.control.hung_up == gateway.control.pushed == gateway.control.placed == []
+        and gateway.control.reloads == 0
+    )
 
 
 async def test_one_scope_is_enough(gateway: Node):

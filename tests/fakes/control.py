@@ -9,15 +9,17 @@ from gateway.api.control import NotNow, Reloaded, TrunkStatus
 from gateway.calls.allowed import allowed
 from gateway.calls.causes import Cause, EndedBy
 from gateway.calls.errors import BotError
-from gateway.calls.model import Call, Caller, CallId, ChannelPolicy, Leg, LegId, Role
+from gateway.calls.model import Call, Caller, CallId, ChannelPolicy, Direction, Leg, LegId, Role
 from gateway.calls.ordering import word_of
 from gateway.calls.orders import Consult, Hold, Order
+from gateway.calls.outgoing import Outgoing
 from gateway.calls.replies import BotResponse
 from gateway.calls.states import CallState, ConsultState, LegState
 from gateway.calls.switch import Switch
 from gateway.dialplan.parse import load_text
 from gateway.dialplan.routing import Decision, inbound
 from gateway.engine.delivery import WebhookStatus
+from gateway.engine.placing import NotPlaced
 from gateway.engine.trunks import Registration, TrunkHealth, TrunkState
 
 PLAN = """\
@@ -61,6 +63,10 @@ class MemoryControl:
     """What agents do; a consult shows."""
     refusal: BotError | NotNow | None = None
     """What `push_replies` raises."""
+    placed: list[tuple[Outgoing, str | None]] = field(default_factory=list)
+    """The calls that were to be placed, and the agent who asked."""
+    not_placed: NotPlaced | None = None
+    """What `place` raises."""
     takes_s: float = 0.0
     """How long `push_replies` and `reload` take."""
     reloads: int = 0
@@ -110,6 +116,17 @@ class MemoryControl:
         self.orders.append((call_id, order))
         if isinstance(order, Consult):
             call.consult = ConsultState.DIALLING
+
+    async def place(self, wanted: Outgoing, by_agent: str | None = None) -> Call:
+        if self.not_placed is not None:
+            raise self.not_placed
+        self.placed.append((wanted, by_agent))
+        number, channel = len(self.placed), wanted.channel or "agent"
+        caller = Caller("", wanted.trunk or "acme", "+12125550100", wanted.to or wanted.sip_uri or "")
+        leg = Leg(LegId(f"leg_9{number:03}"), Role.CUSTOMER, LegState.DIALLING)
+        call = Call(CallId(f"call_9{number:03}"), caller, ChannelPolicy(channel), leg, 1.8e9)
+        call.direction, call.data = Direction.OUTBOUND, dict(wanted.data)
+        return self.add(call)
 
     def trunks(self) -> Sequence[TrunkStatus]:
         return [

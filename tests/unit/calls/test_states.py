@@ -24,7 +24,7 @@ def test_an_illegal_step_is_one_sentence_that_names_machine_state_and_trigger():
 
 @pytest.mark.parametrize("table,starts,ends", [
     (CALL_TRANSITIONS, {CallState.OFFERED}, {CallState.ENDED}),
-    (LEG_TRANSITIONS, {LegState.OFFERED, LegState.DIALLING}, {LegState.ENDED}),
+    (LEG_TRANSITIONS, {LegState.OFFERED, LegState.PLANNED, LegState.DIALLING}, {LegState.ENDED}),
     (
         TRANSFER_TRANSITIONS, {TransferState.REQUESTED},
         {TransferState.ENDED, TransferState.FAILED, TransferState.ABANDONED},
