@@ -84,6 +84,7 @@ TRANSFERRED = Cause(Result.COMPLETED, Reason.TRANSFERRED)
 LOST = frozenset({Reason.MEDIA_TIMEOUT, Reason.SESSION_EXPIRED, Reason.NO_RESPONSE})
 """Why a leg ends that nobody hung up (transfer.md, "How long a transfer lasts")."""
 BOT_REDIRECTED = Cause(Result.BOT, Reason.TRANSFERRED)
+TOO_LONG = Cause(Result.GATEWAY, Reason.MAX_DURATION)
 DRAINED = Cause(Result.GATEWAY, Reason.DRAINED)
 PROTOCOL_ERROR = Cause(Result.GATEWAY, Reason.PROTOCOL_ERROR)
 

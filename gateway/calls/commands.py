@@ -210,6 +210,8 @@ class Timer(StrEnum):
     MAX_TALK = "max-talk"
     JOIN = "join"
     """The nearest moment at which somebody who is to join has rung for too long."""
+    MAX_CALL = "max-call"
+    """How long a customer whom we called for a bot may be on the line, whoever talks to them."""
     NOTICE = "notice"
     """A target that answered hears that the customer is gone; then it is released."""
 

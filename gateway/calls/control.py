@@ -5,6 +5,7 @@ from typing import assert_never
 
 from gateway.calls.causes import (
     BOT_REDIRECTED,
+    TOO_LONG,
     EndedBy,
     Result,
     of_status,
@@ -295,6 +296,8 @@ class CallControl(Placing):
                 return self.transfer.timer(timer, self._now) if self.transfer else []
             case Timer.JOIN:
                 return self._ring_is_over()
+            case Timer.MAX_CALL:
+                return self._hang_up(TOO_LONG, EndedBy.GATEWAY)
             case Timer.NOTICE:
                 return self._release_others()
             case _:

@@ -165,11 +165,12 @@ class CallPlaced:
     """Fired when we are to call the customer ourselves (`POST /v1/calls`); always the first event of such a call.
 
     `dial` is the INVITE to the customer, which may ring for `timeout_s`. `agent` calls the agent for whom it is, who
-    comes first; None: the customer is for the channel's bot.
+    comes first; None: the customer is for the channel's bot, with whom they may talk for `max_talk_s`.
     """
 
     dial: Dial
     timeout_s: float
+    max_talk_s: float | None = None
     agent: Switch | None = None
 
 

@@ -81,7 +81,9 @@ class Placing(Ending):
             return [StopTimer(Timer.RING), *manual.meet(now)]
         call.state = advance(CALL_TRANSITIONS, call.state, CallTrigger.CONNECTED)
         told = self.conversation.tell(start(call.direction.value, {}))
-        return [StopTimer(Timer.RING), *told, *self._go_on()]
+        most_s = self._placed.max_talk_s if self._placed is not None else None
+        limit = [StartTimer(Timer.MAX_CALL, round(most_s * 1000))] if most_s is not None else []
+        return [StopTimer(Timer.RING), *limit, *told, *self._go_on()]
 
     def _settle_all(self) -> list[Command]:
         commands = super(Placing, self)._settle_all()  # slots=True makes another class: no bare super()

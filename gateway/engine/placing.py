@@ -60,9 +60,7 @@ class Placing:
             raise NotPlaced("unreachable", str(shut), self._intake.retry_after_s)
         policy, bot_of, agent = _for_whom(wanted, running, self._live, by_agent)
         switch = wanted.customer()
-        call = self._call(policy, switch, now)
-        if switch.contact is None and switch.trunk is None and _trunk_of(policy.name, running) is None:
-            raise NotPlaced("invalid", "trunk: is missing, and no channel says which one; name a trunk of the plan")
+        call = self._call(policy, switch, _trunk_for(switch, policy.name, running), now)
         try:
             uui = encoded_uui(switch)
         except ValueError as error:
@@ -74,12 +72,12 @@ class Placing:
         call.caller = Caller("", way.trunk, way.caller.number, _dialled(switch, way, running))
         headers = tuple(callees(switch)[0].headers.items())
         invite = Dial(call.customer.id, way.trunk, way.number, way.uri, way.caller, None, headers, uui)
-        return Planned(call, bot_of, CallPlaced(invite, wanted.timeout_s, agent))
+        return Planned(call, bot_of, CallPlaced(invite, wanted.timeout_s, way.max_talk_s, agent))
 
-    def _call(self, policy: ChannelPolicy, switch: Switch, now: float) -> Call:
+    def _call(self, policy: ChannelPolicy, switch: Switch, trunk: str, now: float) -> Call:
         return Call(
             id=CallId(self._new_id("call")),
-            caller=Caller("", switch.trunk or "", "", switch.phone_number or switch.sip_uri or ""),
+            caller=Caller("", trunk, "", switch.phone_number or switch.sip_uri or ""),
             channel=policy,
             customer=Leg(LegId(self._new_id("leg")), Role.CUSTOMER, LegState.PLANNED),
             started_at=now,
@@ -110,9 +108,19 @@ def _for_whom(
     return ChannelPolicy(TO_AGENT), running.bots_and(TO_AGENT, running.attendant(to_agent)), agent
 
 
-def _trunk_of(channel: str, running: Running) -> str | None:
+def _trunk_for(switch: Switch, channel: str, running: Running) -> str:
+    """The trunk that is named, if only by the contact or the channel; that there is one of this name is `Ways`' to say.
+    Raises NotPlaced."""
+    if switch.contact is not None:
+        contact = running.plan.contacts.get(switch.contact)
+        if contact is None:
+            raise NotPlaced("invalid", f'contact: there is no contact "{switch.contact}"')
+        return contact.trunk
     planned = running.plan.channels.get(channel)
-    return planned.trunk if planned is not None else None
+    trunk = switch.trunk or (planned.trunk if planned is not None else None)
+    if trunk is None:
+        raise NotPlaced("invalid", "trunk: is missing, and no channel says which one; name a trunk of the plan")
+    return trunk
 
 
 def _dialled(switch: Switch, way: Way, running: Running) -> str:

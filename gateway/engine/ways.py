@@ -39,9 +39,7 @@ class Ways:
             return NoWay(TransferReason(way.reason), way.detail)
         trunk = plan.trunks[way.trunk]
         if switch.caller_id == "bot" and not isinstance(trunk.caller_id, CallerId):
-            detail = (
-                f'callerId: trunk "{way.trunk}" has no number to show of itself; write {{"number": "+12125550100"}}'
-            )
+            detail = f'callerId: trunk "{way.trunk}" fixes no number to be shown; write {{"number": "+12125550100"}}'
             return NoWay(TransferReason.INVALID_REQUEST, detail)
         refused = self._refused(way, callee)
         if refused is not None:
@@ -55,7 +53,8 @@ class Ways:
             return NoWay(TransferReason.UNREACHABLE, full.why)
         self._dialling.dialled(call.id, now)
         caller = ShownCaller(way.caller_number, way.caller_name, way.withheld)
-        return Way(way.trunk, way.number, way.uri, way.shown, caller)
+        most = plan.destinations.limits.max_talk_s
+        return Way(way.trunk, way.number, way.uri, way.shown, caller, max_talk_s=most)
 
     def _refused(self, way: outbound.Way, callee: Callee) -> NoWay | None:
         refused = outbound.refused_header(self._plan().trunks[way.trunk], callee.headers)

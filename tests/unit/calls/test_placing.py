@@ -49,7 +49,7 @@ class Placed(WatchedCall):
         if self.agent is not None:
             call.channel = ChannelPolicy("agent")
         switch = Switch.model_validate({"agent": self.agent, "timeout": 20}) if self.agent else None
-        self.happens(CallPlaced(INVITE, 25.0, switch))
+        self.happens(CallPlaced(INVITE, 25.0, 3600.0, switch))
         return self
 
     # ── who does what ───────────────────────────────────────────────────────────────────────────────
@@ -163,6 +163,19 @@ def test_a_call_that_is_taken_back(asked: Cause, cause: str):
     call.happens(HangupRequested(asked, EndedBy.GATEWAY))
     call.is_released(LEG)
     assert call.ended() == (cause, EndedBy.GATEWAY, 487) and call.asks == []
+
+
+def test_a_customer_is_on_the_line_for_as_long_as_may_be():
+    call = Placed().begin()
+    call.answers(LEG)
+    assert call.timers[Timer.MAX_CALL] == 3_600_000
+    call.bot_replies({"type": "switch", "phoneNumber": "+4915"})
+    call.answers(call.anns)
+    call.time_passes(Timer.MAX_CALL)
+    call.is_released(call.anns, 200)
+    call.is_released(LEG, 200)
+    assert call.ended() == ("gateway/max-duration", EndedBy.GATEWAY, 200)
+    assert call.status["status"] == "SUCCESS" and call.farewell["cause"]["reason"] == "max-duration"
 
 
 def test_nothing_can_be_done_with_a_customer_who_has_not_answered():
