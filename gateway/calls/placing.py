@@ -51,12 +51,12 @@ class Placing(Ending):
         if event.agent is None:
             return [*tagged, *self._call_customer(event)]
         self.turns.parked = True
-        closed = self.conversation.give_up()  # it has no bot
+        self.conversation.closed = True  # it has no bot
         self.transfer = Manual(
             self.new_id("xfer"), event.agent, call, self.outbound, new_leg_id=self._new_leg_id, say=self.turns.aside
         )
         call.transfer_id = self.transfer.id
-        return [*tagged, *closed, *self.transfer.begin(self._now)]
+        return [*tagged, *self.transfer.begin(self._now)]
 
     def _call_customer(self, placed: CallPlaced) -> list[Command]:
         leg = self.call.customer

@@ -41,6 +41,7 @@ agents:
 destinations: {{allow: ["+1612"], deny: ["+1612900"], limits: {{per_minute: 10000}}}}
 """
 TO_BOT = {"to": CUSTOMER, "channel": "campaign"}
+TALKING = ["consult", "transfer", "hold", "legs", "play", "hangup"]
 FOR_ANN = {"to": CUSTOMER, "agent": "ann", "trunk": "carrier"}
 
 
@@ -291,7 +292,7 @@ async def test_agent_first_then_the_customer(gateway: GatewayProcess, operator: 
     await gateway.wait_for("transfer.bridged")
     assert await matrix(customer=called, agent=ann) == {"customer": {"agent"}, "agent": {"customer"}}
     _, shown = await operator.asks("GET", f"/v1/calls/{call['id']}")
-    assert (shown["state"], shown["allowed"]) == ("talking", ["consult", "transfer", "hold", "hangup"])
+    assert (shown["state"], shown["allowed"]) == ("talking", TALKING)
     await ann.ear.presses("5")
     assert await called.ear.hears_keys(1) == "5"
     await ann.hangs_up()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.calls.allowed import allowed
 from gateway.calls.causes import DRAINED, NORMAL, Cause, EndedBy, Reason, Result
 from gateway.calls.commands import AskBot, Dial, EndCall, Hangup, Note, ShownCaller, Timer, TurnDown
 from gateway.calls.events import (
@@ -212,6 +213,7 @@ def test_agent_first_then_the_customer_and_they_talk():
     assert call.hears(call.anns) == {LegParty(LEG)} and call.hears(LEG) == {LegParty(call.anns)}
     assert call.transfers[call.control.call.transfer_id or ""].bridged
     assert call.control.call.others[0].agent == "ann"
+    assert allowed(call.control.call) == ["consult", "transfer", "hold", "legs", "play", "hangup"]
     call.happens(DtmfReceived(call.anns, "5"))
     assert [c.leg_id for c in call.commands] == [LEG]
     call.ends(call.anns)
