@@ -18,8 +18,8 @@ from gateway.api.legs import LegsApi
 from gateway.api.node import NodeApi
 from gateway.api.openapi import Schema, build
 from gateway.api.operations import mount
-from gateway.api.webhooks import WebhooksApi
 from gateway.api.originate import OriginateApi
+from gateway.api.webhooks import WebhooksApi
 from gateway.engine.ports import History, Idempotency, Keys
 
 
