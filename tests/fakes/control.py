@@ -67,6 +67,8 @@ class MemoryControl:
     """The calls that were to be placed, and the agent who asked."""
     not_placed: NotPlaced | None = None
     """What `place` raises."""
+    turns_down: NotNow | None = None
+    """What `order` raises."""
     takes_s: float = 0.0
     """How long `push_replies` and `reload` take."""
     reloads: int = 0
@@ -110,6 +112,8 @@ class MemoryControl:
 
     async def order(self, call_id: str, order: Order, agent: str | None = None) -> None:
         call = self.calls[call_id]
+        if self.turns_down is not None:
+            raise self.turns_down
         other = isinstance(order, Hold) and order.leg not in (None, call.customer.id)
         if not other and word_of(order) not in allowed(call):
             raise NotNow
