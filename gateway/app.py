@@ -97,6 +97,8 @@ class Gateway:
             self._resolver.resolve,
             _new_leg_id,
         )
+        self.stopping = asyncio.Event()
+        """Somebody wants it drained and ended."""
         self._addresses: dict[str, tuple[AnyAddress, ...]] = {}
         self._clock = wall_clock()
         self._store: Store | None = None
@@ -126,7 +128,9 @@ class Gateway:
         self._engine = Engine(running, world, limits.calls, limits.lag_ms / 1000)
         receiver, pace = partial(_receiver, self._session), Pace(self._clock, jitter)
         self._deliveries = Deliveries(store.outbox, store.history, receiver, pace, self._metrics.webhook_attempt)
-        self._node = Node(self._engine, self._keepers, self._load, self._run_plan, self._deliveries.statuses)
+        self._node = Node(
+            self._engine, self._keepers, self._load, self._run_plan, self.stopping.set, self._deliveries.statuses
+        )
         api = ControlApi(self._node, store.keys, store.history, store.idempotency, self._clock)
         self._http = HttpServer(
             str(self._settings.api.bind),
@@ -186,6 +190,7 @@ class Gateway:
         self._metrics.know(plan.trunks, NO_CHANNELS | plan.channels.keys())
         self._addresses = carriers.still_valid(self._addresses, self._plan, plan)
         self.engine.running, self._plan = running, plan
+        self.engine.agents.replanned()
         self._open_to_trunks()
         await self._keepers.apply(carriers.specs(plan))
         await self._deliveries.apply(plan.webhooks)
@@ -250,15 +255,20 @@ async def run(
 ) -> int:
     """Run a gateway until SIGTERM or Ctrl-C; `say` takes the one line for stdout. Returns the exit code.
 
-    The first signal drains: live calls go on, new ones get 503. A second one ends the live calls too. SIGHUP loads the
-    plan again. `make` is for tests that compose another gateway.
+    The first signal drains, as `POST /v1/drain` does: live calls go on, new ones get 503. A second one ends the live
+    calls too. SIGHUP loads the plan again. `make` is for tests that compose another gateway.
     """
     logging.configure(settings.log.format, settings.log.level, mask=settings.log.mask)
     gateway = make(settings, load(), load)
-    stop, now = asyncio.Event(), asyncio.Event()
+    stop, signalled, now = gateway.stopping, asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def signal_came() -> None:
+        (now if signalled.is_set() else signalled).set()  # one that follows a drain by the API is the first
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: now.set() if stop.is_set() else stop.set())
+        loop.add_signal_handler(number, signal_came)
     reloads: set[asyncio.Task[None]] = set()
 
     def reload() -> None:

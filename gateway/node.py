@@ -17,6 +17,7 @@ from gateway.calls.states import CallState
 from gateway.calls.switch import Switch
 from gateway.dialplan.routing import Decision, inbound
 from gateway.dialplan.schema import Dialplan
+from gateway.engine.agents import AgentStatus
 from gateway.engine.delivery import WebhookStatus
 from gateway.engine.engine import Engine
 from gateway.engine.queued import OVER
@@ -27,7 +28,8 @@ log = get_logger(__name__)
 
 
 class Node:
-    """`api.control.Control`. `load` reads the plan's files (ProblemsError), `run` makes a plan the running one."""
+    """`api.control.Control`. `load` reads the plan's files (ProblemsError), `run` makes a plan the running one,
+    `stop` drains and ends the process."""
 
     def __init__(
         self,
@@ -35,9 +37,10 @@ class Node:
         trunks: Trunks,
         load: Callable[[], Dialplan],
         run: Callable[[Dialplan], Awaitable[None]],
+        stop: Callable[[], None],
         webhooks: Callable[[], Sequence[WebhookStatus]] = tuple,
     ) -> None:
-        self._engine, self._trunks, self._load, self._run = engine, trunks, load, run
+        self._engine, self._trunks, self._load, self._run, self._stop = engine, trunks, load, run, stop
         self._webhooks = webhooks
         self._reloading = asyncio.Lock()
 
@@ -50,11 +53,12 @@ class Node:
         live = self._engine.live.calls.get(CallId(call_id))
         return live.call if live else None
 
-    async def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
-        """End the call; nothing if it is over."""
+    async def hang_up(self, call_id: str, cause: Cause, by: EndedBy, agent: str | None = None) -> None:
+        """End the call; nothing if it is over. Raises NotNow."""
         live = self._engine.live.calls.get(CallId(call_id))
-        if live is not None:
-            await live.take(HangupRequested(cause, by))
+        refusal = await live.take(HangupRequested(cause, by, agent)) if live is not None else None
+        if refusal is not None and refusal is not OVER:
+            raise NotNow(refusal)
 
     async def place(self, wanted: Outgoing, by_agent: str | None = None) -> Call:
         """Call a customer. Raises NotPlaced."""
@@ -70,7 +74,7 @@ class Node:
             raise BotError(BotErrorKind.REFUSED, problem)
         live.post(RepliesPushed(response))
 
-    async def transfer(self, call_id: str, switch: Switch) -> None:
+    async def transfer(self, call_id: str, switch: Switch, agent: str | None = None) -> None:
         """Hand the customer to people, or on to others. Raises BotError or NotNow."""
         live = self._engine.live.calls.get(CallId(call_id))
         if live is None or live.ending or not live.call.transferable:
@@ -80,11 +84,11 @@ class Node:
         over = too_much_data(live.call, switch)
         if over is not None:
             raise BotError(BotErrorKind.REFUSED, over)
-        await self._have(call_id, TransferRequested(switch))
+        await self._have(call_id, TransferRequested(switch, agent))
 
-    async def cancel_transfer(self, call_id: str) -> None:
+    async def cancel_transfer(self, call_id: str, agent: str | None = None) -> None:
         """Take a transfer back that is not bridged, or a hop. Raises NotNow."""
-        await self._have(call_id, TransferCancelled())
+        await self._have(call_id, TransferCancelled(agent))
 
     async def order(self, call_id: str, order: Order, agent: str | None = None) -> None:
         """What an agent does in a call. Raises NotNow."""
@@ -96,6 +100,19 @@ class Node:
         refusal = await live.take(event) if live is not None else OVER
         if refusal is not None:
             raise NotNow(refusal)
+
+    def agents(self) -> Sequence[AgentStatus]:
+        """The agents of the running plan."""
+        return self._engine.agents.statuses()
+
+    def say(self, agent: str, *, away: bool) -> AgentStatus | None:
+        """An agent goes away, or is there again."""
+        return self._engine.agents.say(agent, away=away)
+
+    def drain(self) -> int:
+        """Begin to stop."""
+        self._stop()
+        return len(self._engine.live.calls)
 
     def trunks(self) -> Sequence[TrunkStatus]:
         """The trunks of the running plan."""

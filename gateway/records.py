@@ -41,6 +41,8 @@ async def add_key(
     stranger = next((channel for channel in channels if channel not in plan.channels), None)
     if stranger is not None:
         raise RecordsError(f"--channel {stranger}: the dialplan has {', '.join(plan.channels) or 'no channels'}")
+    if agent is not None and agent not in plan.agents:
+        raise RecordsError(f"--agent {agent}: the dialplan has {', '.join(plan.agents) or 'no agents'}")
     bound = frozenset(channels) if channels else None
     async with _visit(url) as visit:
         text, _ = await visit.keys.add(name, frozenset(scopes), time.time(), channels=bound, agent=agent)

@@ -38,7 +38,7 @@ from gateway.calls.events import (
     TimerFired,
 )
 from gateway.calls.model import Call, Caller, CallId, ChannelPolicy, Edge, Leg, LegId, PeerHold, Role
-from gateway.calls.outbound import Callee, NoWay, Way
+from gateway.calls.outbound import Callee, NoWay, Right, Way
 from gateway.calls.refers import ReferTarget
 from gateway.calls.replies import response
 from gateway.calls.switch import Switch
@@ -54,6 +54,10 @@ class Everywhere:
     """An Outbound that lets everything through but what the test names in `no`."""
 
     no: dict[str, NoWay] = field(default_factory=dict)
+    busy: dict[str, str] = field(default_factory=dict)
+    """Agents who cannot be asked, and why."""
+    rights: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What agents may do; others may all."""
     refers: set[str] = field(default_factory=set)
     """Trunks on which a REFER from the customer's side is honoured."""
 
@@ -61,6 +65,12 @@ class Everywhere:
         if callee.value in self.no:
             return self.no[callee.value]
         return Way("acme", callee.value, None, callee.value, ShownCaller(call.caller.to))
+
+    def engaged(self, agent: str) -> str | None:
+        return self.busy.get(agent)
+
+    def may(self, agent: str, right: Right) -> bool:
+        return right in self.rights.get(agent, ("consult", "forward", "external"))
 
     def may_refer(self, call: Call, trunk: str) -> bool:
         return trunk in self.refers

@@ -16,6 +16,10 @@ from aiohttp import web
 
 from gateway.api.problems import ApiProblem, Code, Handler
 from gateway.api.rates import Rates
+from gateway.calls.cdr import Cdr
+from gateway.calls.history import Happening
+from gateway.calls.model import Call
+from gateway.calls.witnesses import leg_of
 from gateway.engine.ports import Key, Keys
 
 PREFIX: Final = "/v1"
@@ -44,17 +48,29 @@ class Caller:
 
     @property
     def channels(self) -> frozenset[str] | None:
-        """The channels that it sees; None: all. A key of an agent sees none: no leg is an agent's yet."""
-        return frozenset() if self.key.agent is not None else self.key.channels
+        """The channels whose calls it sees; None: of all."""
+        return self.key.channels
+
+    @property
+    def agent(self) -> str | None:
+        """The agent of the plan whose calls it sees, and for whom it commands; None: of all, for nobody in
+        particular."""
+        return self.key.agent
 
     @property
     def bound(self) -> bool:
         """It sees some calls only, and nothing of the node itself."""
-        return self.channels is not None
+        return self.channels is not None or self.agent is not None
 
-    def sees(self, channel: str | None) -> bool:
-        """Whether a call that is on this channel is there for it."""
-        return self.channels is None or channel in self.channels
+    def sees(self, call: Call) -> bool:
+        """Whether this live call is there for it."""
+        mine = self.agent is None or leg_of(call, self.agent) is not None
+        return mine and (self.channels is None or call.channel.name in self.channels)
+
+    def saw(self, past: Happening | Cdr) -> bool:
+        """Whether this happening, or call that is over, is."""
+        mine = self.agent is None or self.agent in past.agents
+        return mine and (self.channels is None or past.channel in self.channels)
 
 
 CALLER: Final = web.RequestKey("caller", Caller)

@@ -17,6 +17,7 @@ from gateway.calls.causes import NORMAL, Cause, EndedBy, Reason, Result
 from gateway.calls.errors import BotError
 from gateway.calls.replies import BotResponse
 from gateway.calls.switch import Switch
+from gateway.calls.witnesses import leg_of
 from gateway.engine.ports import History, Recorded
 
 _TIMELINE: Final = 500
@@ -37,10 +38,11 @@ class CallsApi:
         found = [
             call
             for call in self._control.live_calls()
-            if asked.caller.sees(call.channel.name)
+            if asked.caller.sees(call)
             and query.state in (None, call.state)
             and query.channel in (None, call.channel.name)
             and query.trunk in (None, call.caller.trunk)
+            and (query.agent is None or leg_of(call, query.agent) is not None)
             and (query.cursor is None or call.id > query.cursor)
         ]
         found.sort(key=lambda call: call.id)  # ids are ULIDs: in the order of time
@@ -56,7 +58,7 @@ class CallsApi:
         if call is not None:
             return Answer(HTTPStatus.OK, call_detail(call, timeline))
         cdr = await self._history.cdr(call_id)
-        if cdr is None or not caller.sees(cdr.channel):
+        if cdr is None or not caller.saw(cdr):
             raise not_found()
         return Answer(HTTPStatus.OK, over_detail(cdr, timeline))
 
@@ -73,7 +75,7 @@ class CallsApi:
         self, caller: Caller, call_id: str, after: int = 0, types: frozenset[str] | None = None, limit: int = 1
     ) -> list[Recorded]:
         found = await self._history.events(
-            after, call_id=call_id, types=types, channels=caller.channels, limit=limit + 1
+            after, call_id=call_id, types=types, channels=caller.channels, agent=caller.agent, limit=limit + 1
         )
         return list(found)
 
@@ -90,7 +92,10 @@ class CallsApi:
         reason = Reason(query.reason)
         cause = NORMAL if reason is Reason.NORMAL else Cause(Result.GATEWAY, reason)
         if allowed(call):  # a second DELETE finds it ending, which is what was asked for
-            await self._control.hang_up(call.id, cause, EndedBy.GATEWAY)
+            try:
+                await self._control.hang_up(call.id, cause, EndedBy.GATEWAY, asked.caller.agent)
+            except NotNow as refusal:
+                raise turned_down(call, refusal) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
 
     async def push_replies(self, asked: Asked) -> Answer:
@@ -112,7 +117,7 @@ class CallsApi:
         call = await self._reach.commandable(asked)
         switch = read_switch(asked.body)
         try:
-            await self._control.transfer(call.id, switch)
+            await self._control.transfer(call.id, switch, asked.caller.agent)
         except BotError as error:
             raise refused(error) from None
         except NotNow as refusal:
@@ -123,7 +128,7 @@ class CallsApi:
         """DELETE /v1/calls/{id}/transfer"""
         call = await self._reach.commandable(asked)
         try:
-            await self._control.cancel_transfer(call.id)
+            await self._control.cancel_transfer(call.id, asked.caller.agent)
         except NotNow as refusal:
             raise turned_down(call, refusal) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))

@@ -24,7 +24,15 @@ class CdrsApi:
         channels = asked.caller.channels
         if query.channel is not None:
             channels = frozenset({query.channel}) if channels is None else channels & {query.channel}
-        which = CdrFilter(channels, query.trunk, query.from_, query.to, seconds(query.since), seconds(query.until))
+        which = CdrFilter(
+            channels,
+            query.trunk,
+            query.from_,
+            query.to,
+            seconds(query.since),
+            seconds(query.until),
+            asked.caller.agent,
+        )
         try:
             page = await self._history.cdrs(which, cursor=query.cursor, limit=query.limit)
         except ValueError:

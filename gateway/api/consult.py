@@ -63,7 +63,7 @@ class ConsultApi:
 
     async def _order(self, asked: Asked, call: Call, order: Order) -> Answer:
         try:
-            await self._control.order(call.id, order, asked.caller.key.agent)
+            await self._control.order(call.id, order, asked.caller.agent)
         except NotNow as refusal:
             raise turned_down(call, refusal) from None
         return Answer(HTTPStatus.ACCEPTED, call_out(call))
@@ -81,8 +81,9 @@ class ConsultApi:
                 "consultant. `consult.started` and `consult.answered` or `consult.failed` follow: after a failure "
                 "agent and customer are together again. `onAgentHangup` says what becomes of it when the agent hangs "
                 "up: `forward` gives the customer to the consultant, `end` ends the consult as well. `legId` is the "
-                "agent's.",
-                problems=_OF_A_BODY,
+                "agent's. An `agent` who is away or on a call is not called (409 `agent-busy`); what the agent who "
+                "asks may do is said in the plan, `agents.*.may` (403).",
+                problems=(*_OF_A_BODY, Code.AGENT_BUSY),
             ),
             Operation(
                 method="DELETE", path="/v1/calls/{id}/consult", name="endConsult", tag="Agents", scope=scope,

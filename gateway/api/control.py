@@ -17,6 +17,7 @@ from gateway.calls.outgoing import Outgoing
 from gateway.calls.replies import BotResponse
 from gateway.calls.switch import Switch
 from gateway.dialplan.routing import Decision
+from gateway.engine.agents import AgentStatus
 from gateway.engine.delivery import WebhookStatus
 from gateway.engine.trunks import UNASKED, TrunkHealth
 
@@ -60,8 +61,9 @@ class Control(Protocol):
     def call(self, call_id: str) -> Call | None:
         """One of them."""
 
-    async def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
-        """End the call; nothing if it is over. Returns when its legs are being ended, before they are."""
+    async def hang_up(self, call_id: str, cause: Cause, by: EndedBy, agent: str | None = None) -> None:
+        """End the call; nothing if it is over. Returns when its legs are being ended, before they are. `agent`, here
+        and below, is for whom it is asked: raises NotNow when that is not the one who acts in the call."""
 
     async def place(self, wanted: Outgoing, by_agent: str | None = None) -> Call:
         """Call a customer for a bot or an agent; returns when the first INVITE is under way. `by_agent` is the agent
@@ -74,11 +76,11 @@ class Control(Protocol):
         takes none at all (it is ending, or over).
         """
 
-    async def transfer(self, call_id: str, switch: Switch) -> None:
+    async def transfer(self, call_id: str, switch: Switch, agent: str | None = None) -> None:
         """Hand the customer to people, or from people on to others; returns when the first is dialled. Raises NotNow
         when the customer is being handed on already or about to go, BotError for a switch that does not fit."""
 
-    async def cancel_transfer(self, call_id: str) -> None:
+    async def cancel_transfer(self, call_id: str, agent: str | None = None) -> None:
         """Take a transfer back; nothing is left ringing. Raises NotNow when there is none, or it is bridged."""
 
     async def order(self, call_id: str, order: Order, agent: str | None = None) -> None:
@@ -98,3 +100,13 @@ class Control(Protocol):
     async def reload(self) -> Reloaded:
         """Read the dialplan's files again and run what they say; live calls keep what they have. Raises ProblemsError,
         and then nothing has changed."""
+
+    def agents(self) -> Sequence[AgentStatus]:
+        """The agents of the running plan, in its order."""
+
+    def say(self, agent: str, *, away: bool) -> AgentStatus | None:
+        """An agent goes away, or is there again; how they are then. None: the plan has no such agent."""
+
+    def drain(self) -> int:
+        """Take no more calls, and stop when the last one is over or `drain_timeout` has passed, as SIGTERM does; how
+        many there are. Asking again changes nothing."""

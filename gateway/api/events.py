@@ -116,8 +116,14 @@ class StreamsApi:
             if _now() >= stream.beat_at:
                 await self._beat(stream)
             newest = self._history.last_seq
+            caller = stream.caller
             found = await self._history.events(
-                stream.after, call_id=stream.call_id, types=stream.types, channels=stream.caller.channels, limit=_PAGE
+                stream.after,
+                call_id=stream.call_id,
+                types=stream.types,
+                channels=caller.channels,
+                agent=caller.agent,
+                limit=_PAGE,
             )
             await self._send_events(stream, found)
             if len(found) < _PAGE:

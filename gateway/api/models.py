@@ -139,6 +139,8 @@ class CallsQuery(In):
     state: CallState | None = None
     channel: Name | None = None
     trunk: Name | None = None
+    agent: Name | None = None
+    """An agent of the plan who is in it, or whose phone is called for it."""
     limit: Limit = 100
     cursor: CallId | None = None
     """`nextCursor` of the page before."""
@@ -192,6 +194,8 @@ class CdrLegOut(Out):
 
     leg_id: str
     role: str
+    agent: str | None
+    """The agent of the plan whose phone it was."""
     joined_at: Time | None
     """None: it was never answered."""
     left_at: Time | None

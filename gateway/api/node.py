@@ -1,11 +1,11 @@
-"""/v1/trunks and /v1/dialplan: what concerns the whole node, for keys that are bound to nothing; mounted by v1.py."""
+"""/v1/trunks, /v1/dialplan, /v1/drain: what concerns the whole node, for keys bound to nothing; mounted by v1.py."""
 
 from http import HTTPStatus
 from typing import assert_never
 
 from gateway.api.auth import Scope
 from gateway.api.control import Control
-from gateway.api.node_models import FileProblem, Nothing, ReloadOut, RouteBody, RouteOut, Trunks
+from gateway.api.node_models import DrainOut, FileProblem, Nothing, ReloadOut, RouteBody, RouteOut, Trunks
 from gateway.api.operations import Answer, Asked, Operation
 from gateway.api.problems import ApiProblem, Code, invalid
 from gateway.api.reading import read_body
@@ -49,6 +49,11 @@ class NodeApi:
             raise ApiProblem(Code.BAD_DIALPLAN, str(error.problems[0]), {"problems": [*found]}) from None
         return Answer(HTTPStatus.OK, ReloadOut(trunks=done.trunks, channels=done.channels, routes=done.routes))
 
+    async def drain(self, asked: Asked) -> Answer:
+        """POST /v1/drain"""
+        read_body(asked.body, Nothing)
+        return Answer(HTTPStatus.ACCEPTED, DrainOut(draining=True, calls=self._control.drain()))
+
     def operations(self) -> tuple[Operation, ...]:
         """All of them."""
         return (
@@ -69,6 +74,15 @@ class NodeApi:
                 about="Live calls keep what they have. If the files have a mistake, all mistakes are listed with file "
                 "and line, and the running plan stays.",
                 problems=(Code.MALFORMED_JSON, Code.INVALID, Code.BAD_DIALPLAN),
+            ),
+            Operation(
+                method="POST", path="/v1/drain", name="drain", tag="Node", scope=Scope.ADMIN, of_node=True,
+                status=HTTPStatus.ACCEPTED, summary="Stop when the last call is over", handler=self.drain,
+                body=Nothing, answer=DrainOut,
+                about="New calls are refused with 503 from now on. The process ends, with exit code 0, when the last "
+                "call is over or `drain_timeout` has passed, which ends the rest. It is what SIGTERM does; asking "
+                "again changes nothing.",
+                problems=(Code.MALFORMED_JSON, Code.INVALID),
             ),
         )  # fmt: skip
 

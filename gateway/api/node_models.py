@@ -86,6 +86,14 @@ class ReloadOut(Out):
     routes: int
 
 
+class DrainOut(Out):
+    """It stops."""
+
+    draining: Literal[True]
+    calls: int
+    """Those that are still up."""
+
+
 # ── Problems ────────────────────────────────────────────────────────────────────────────────────────
 
 

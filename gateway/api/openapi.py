@@ -28,10 +28,10 @@ _SCOPES: Final = {
     Scope.CALLS_READ: "see calls, their events and CDRs, and the trunks",
     Scope.CALLS_CONTROL: "end calls",
     Scope.BOT_REPLY: "push a bot's replies",
-    Scope.AGENTS: "for what is not built yet: agents",
+    Scope.AGENTS: "see the agents of the plan, and set whether they take calls",
     Scope.SUPERVISE: "for what is not built yet: supervisors",
     Scope.RECORDINGS_READ: "for what is not built yet: recordings",
-    Scope.ADMIN: "the dialplan",
+    Scope.ADMIN: "the dialplan, and the end of the node",
 }
 _ABOUT: Final = """\
 Live calls to see, to end and to send replies to; what happened, as it happens; trunks and the dialplan.
@@ -41,7 +41,9 @@ Times are RFC 3339 in UTC, durations are milliseconds. Lists are `{"items": […
 is in the events. A field or parameter that is not known is an error.
 
 A key has scopes, and may be bound to channels: then calls of others are not there for it (404), and what concerns the
-whole node is forbidden (403).
+whole node is forbidden (403). One that is bound to an agent sees the calls in which that agent has a leg, as long as
+that lasts, and their records afterwards; what it commands is done for that agent, or refused (409) when another one
+talks to the customer.
 
 Every POST takes an `Idempotency-Key`: sent again within 24 hours with the same body, the first answer comes again (with
 `Idempotent-Replayed: true`) and nothing is done twice. Only what was done is remembered, refusals are not.
@@ -151,8 +153,10 @@ def _operation(operation: Operation, schemas: dict[str, Schema], of: _Refs) -> S
 
 def _parameters(operation: Operation, schemas: dict[str, Schema], of: _Refs) -> Iterable[Schema]:
     if "{id}" in operation.path:
-        schema = {"type": "string", "pattern": CALL_ID}
-        yield {"name": "id", "in": "path", "required": True, "schema": schema, "description": "The call."}
+        of_call = operation.path.startswith("/v1/calls/")
+        schema = {"type": "string", **({"pattern": CALL_ID} if of_call else {"minLength": 1, "maxLength": 64})}
+        what = "The call." if of_call else "The agent, by the name in the plan."
+        yield {"name": "id", "in": "path", "required": True, "schema": schema, "description": what}
     if "{leg}" in operation.path:
         yield {"name": "leg", "in": "path", "required": True, "schema": {"type": "string"}, "description": "The leg."}
     if operation.query is not None:
@@ -185,7 +189,7 @@ def _responses(operation: Operation, of: _Refs) -> Schema:
     kind = "text/event-stream" if operation.stream else "application/json"
     good: Schema = {"description": "As asked."}
     if operation.status == 202:
-        good["description"] = "Taken; the call as it is at this moment."
+        good["description"] = "Taken; the answer is as of this moment."
     if operation.stream:  # OpenAPI 3.1 has no words for a stream of objects
         good["content"] = {kind: {"schema": {"type": "string"}}}
         good["description"] = "Events, without end; the `data` of each is `EventOut`."

@@ -21,7 +21,7 @@ class Reach:
     def live(self, caller: Caller, call_id: str) -> Call | None:
         """The call, if it is live and there for this key."""
         call = self._control.call(call_id)
-        return call if call is not None and caller.sees(call.channel.name) else None
+        return call if call is not None and caller.sees(call) else None
 
     async def commandable(self, asked: Asked) -> Call:
         """The live call in the path. Raises 409 for one that is over, 404 for one that is not there for this key."""
@@ -29,7 +29,7 @@ class Reach:
         if call is not None:
             return call
         cdr = await self._history.cdr(asked.call_id)
-        if cdr is None or not asked.caller.sees(cdr.channel):
+        if cdr is None or not asked.caller.saw(cdr):
             raise not_found()
         raise illegal(None)
 

@@ -44,7 +44,7 @@ class Stream:
         """As the history port selects."""
         return (
             (self.call_id is None or happening.call_id == self.call_id)
-            and self.caller.sees(happening.channel)
+            and self.caller.saw(happening)
             and (
                 self.types is None
                 or happening.type in self.types

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from gateway.api.agents import AgentsApi
 from gateway.api.auth import Gate
 from gateway.api.calls import CallsApi
 from gateway.api.cdrs import CdrsApi
@@ -19,6 +20,7 @@ from gateway.api.node import NodeApi
 from gateway.api.openapi import Schema, build
 from gateway.api.operations import mount
 from gateway.api.originate import OriginateApi
+from gateway.api.transfers import TransfersApi
 from gateway.api.webhooks import WebhooksApi
 from gateway.engine.ports import History, Idempotency, Keys
 
@@ -55,7 +57,9 @@ class ControlApi:
             *OriginateApi(control).operations(),
             *ConsultApi(control, history).operations(),
             *LegsApi(control, history).operations(),
+            *AgentsApi(control).operations(),
             *CdrsApi(history).operations(),
+            *TransfersApi(history).operations(),
             *self._streams.operations(),
             *NodeApi(control).operations(),
             *WebhooksApi(control).operations(),

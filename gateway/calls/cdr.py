@@ -29,6 +29,8 @@ class CdrLeg:
     sip_status: int | None = None
     q850: int | None = None
     by: str | None = None
+    agent: str | None = None
+    """The agent of the plan whose phone it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Cdr:
     recordings: tuple[JsonObject, ...] = ()
     rtp: tuple[JsonObject, ...] = ()
     data: JsonObject = field(default_factory=dict)
+    agents: tuple[str, ...] = ()
+    """All agents of the plan who ever had a leg in it, answered or not: a key that is bound to one of them sees it."""
 
 
 # ── Folding ─────────────────────────────────────────────────────────────────────────────────────────
@@ -85,6 +89,7 @@ class Tally:
         self._bridged: dict[str, float] = {}
         self._transfers: list[JsonObject] = []
         self._answered_at: float | None = None
+        self._agents = set(first.agents)
 
     @property
     def over(self) -> bool:
@@ -96,6 +101,7 @@ class Tally:
         if self._end is not None:
             return
         self.last = happening
+        self._agents.update(happening.agents)
         data = happening.data
         match happening.type:
             case Type.CALL_STARTED:
@@ -128,18 +134,27 @@ class Tally:
         """The happenings that are missing if the call was cut off at `now`: its legs left, it ended."""
         if self._end is not None:
             return []
-        last, at = self.last, max(self.last.at, now)
+        last, at, here = self.last, max(self.last.at, now), self._still_here()
         end: JsonObject = {"cause": cause_json(CRASHED), "sipStatus": self._final_status(), "q850": None}
+        cut: JsonObject = {"cause": end["cause"], "q850": None, "by": "gateway"}
         missing = [
             Happening(
                 Type.LEG_LEFT, at, last.call_id, leg_id, last.channel, last.trunk,
-                {"role": leg.role, **end, "sipStatus": 200 if leg.joined else None, "by": "gateway"},
+                {"role": leg.role, "agent": leg.agent, **cut, "sipStatus": 200 if leg.joined else None},
+                here,
             )
             for leg_id, leg in self._legs.items() if leg.left is None
         ]  # fmt: skip
-        missing += [_cut_off(one, self._bridged.get(id_), at) for id_, one in self._under_way.items()]
+        missing += [_cut_off(one, self._bridged.get(id_), at, here) for id_, one in self._under_way.items()]
         end |= {"endedBy": EndedBy.GATEWAY.value, "durationMs": _milliseconds(self._answered_at, at)}
-        return [*missing, Happening(Type.CALL_ENDED, at, last.call_id, None, last.channel, last.trunk, end)]
+        ever = tuple(sorted(self._agents))
+        return [*missing, Happening(Type.CALL_ENDED, at, last.call_id, None, last.channel, last.trunk, end, ever)]
+
+    def _still_here(self) -> tuple[str, ...]:
+        """The agents who were in the call when it was cut off: with the last happening, and not the one who left."""
+        staying = {leg.agent for leg in self._legs.values() if leg.left is None}
+        gone = {leg.agent for leg in self._legs.values()} - staying
+        return tuple(agent for agent in self.last.agents if agent not in gone)
 
     def _final_status(self) -> int | None:
         return 200 if self._answered_at is not None else None
@@ -168,6 +183,7 @@ class Tally:
             transfers=tuple(self._transfers),
             rtp=tuple({"legId": leg_id, **leg.rtp} for leg_id, leg in self._legs.items() if leg.rtp),
             data=dict(self._data),
+            agents=tuple(sorted(self._agents)),
         )
 
 
@@ -175,7 +191,7 @@ def _id_of(data: JsonObject) -> str:
     return _text(data.get("transferId")) or ""
 
 
-def _cut_off(started: Happening, bridged_at: float | None, at: float) -> Happening:
+def _cut_off(started: Happening, bridged_at: float | None, at: float, agents: tuple[str, ...]) -> Happening:
     """The end of a transfer that a crash cut off (transfer.md: exactly one for each, and SUCCESS if they talked)."""
     targets = started.data.get("targets")
     number = targets[0] if isinstance(targets, list) and targets else ""
@@ -199,17 +215,19 @@ def _cut_off(started: Happening, bridged_at: float | None, at: float) -> Happeni
         "warnings": [],
         **({"hopOf": started.data["hopOf"]} if "hopOf" in started.data else {}),
     }
-    return replace(started, type=Type.TRANSFER_ENDED, at=at, data=status)
+    return replace(started, type=Type.TRANSFER_ENDED, at=at, data=status, agents=agents)
 
 
 @dataclass(slots=True)
 class _LegTally:
     role: str = "unknown"
+    agent: str | None = None
     joined: Happening | None = None
     left: Happening | None = None
 
     def add(self, happening: Happening) -> None:
         self.role = _text(happening.data.get("role")) or self.role
+        self.agent = _text(happening.data.get("agent")) or self.agent
         if happening.type == Type.LEG_JOINED:
             self.joined = self.joined or happening
         else:
@@ -233,6 +251,7 @@ class _LegTally:
             _number(end.get("sipStatus")),
             _number(end.get("q850")),
             _text(end.get("by")),
+            self.agent,
         )
 
 
@@ -279,6 +298,7 @@ def _leg_json(leg: CdrLeg) -> JsonObject:
     return {
         "legId": leg.leg_id,
         "role": leg.role,
+        "agent": leg.agent,
         "joinedAt": _time(leg.joined_at),
         "leftAt": _time(leg.left_at),
         "codec": leg.codec,

@@ -5,6 +5,7 @@ control-api.md, "The agent's flow": one consult at a time, the agent's and the c
 
 from dataclasses import dataclass
 
+from gateway.calls import rights
 from gateway.calls.causes import NORMAL
 from gateway.calls.commands import Command, Note
 from gateway.calls.events import LegEnded
@@ -53,10 +54,16 @@ class Consulting(Hopping):
         agent = self._agent()
         if agent is None or self.transfer is None:
             return []
+        refused = rights.consult_refused(agent, order.target, self.outbound)
+        if refused is not None:
+            return [refused]
+        on_hangup = order.on_agent_hangup or self.call.channel.on_agent_hangup
+        if rights.lacks(agent, "forward", self.outbound) is not None:
+            on_hangup = "end"
         id_ = self.new_id("cons")
         hunt = self._hunt(id_, order.target, hop_of=self.transfer.id, is_hop=True, consult=True)
         unheld = self._reopen(self.call.customer, agent)
-        self.consult = Consult(id_, agent, hunt, order.on_agent_hangup or self.call.channel.on_agent_hangup)
+        self.consult = Consult(id_, agent, hunt, on_hangup)
         agent.room = Room.CONSULT
         self._go_consult(ConsultTrigger.DIAL)
         return [*unheld, *hunt.begin(self._now)]
@@ -81,6 +88,9 @@ class Consulting(Hopping):
         consult = self.consult
         if consult is None:
             return []
+        lacking = rights.lacks(consult.agent, "forward", self.outbound)
+        if lacking is not None:
+            return [*rights.refused("forward", lacking)]
         if consult.peer is None:  # on answer
             consult.forwarding = True
             return [self._said("consult.forwarding")]

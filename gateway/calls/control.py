@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import assert_never
 
+from gateway.calls import rights
 from gateway.calls.causes import (
     BOT_REDIRECTED,
     TOO_LONG,
@@ -99,7 +100,7 @@ class CallControl(Placing):
         if self.call.state is CallState.ENDED:
             return []
         self._now = now
-        if self._is_late(event):
+        if self._is_late(event) or not self._is_theirs(event):
             return self._turned_away(event)
         commands = self._dispatch(event, now)
         commands += self._settle_all()
@@ -147,7 +148,7 @@ class CallControl(Placing):
             case RepliesPushed():
                 return self._pushed(event.response)
             case TransferRequested():
-                return self._asked_to_transfer(event.switch)
+                return [*rights.beyond(event, self._agent(), self.outbound)] or self._asked_to_transfer(event.switch)
             case TransferCancelled():
                 return self._cancel(now)
             case TimerFired():
@@ -163,7 +164,7 @@ class CallControl(Placing):
             case ClaimRefused():
                 return self._claim_refused()
             case Ordered():
-                return self._ordered(event.order)
+                return [*rights.beyond(event, self._agent(), self.outbound)] or self._ordered(event.order)
             case HangupRequested():
                 return self._hang_up(event.cause, event.by)
             case _:

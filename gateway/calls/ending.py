@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gateway.calls import rights
 from gateway.calls.causes import LOST, NORMAL, Cause, EndedBy
 from gateway.calls.commands import Command, EndCall, Hangup, Note, Reject, StopTimer, Timer, TurnDown
 from gateway.calls.events import (
@@ -58,8 +59,12 @@ class Ending(Ordering):
             return event.timer not in awaited
         return self.transfer is None or not isinstance(event, ReferAnswered | ReferNotified | HangupRequested)
 
+    def _is_theirs(self, event: Event) -> bool:
+        """Whether an agent who asks for this is the one who acts."""
+        return rights.is_theirs(event, self.consult.agent if self.consult else self._agent(), self.call.legs)
+
     def _turned_away(self, event: Event) -> list[Command]:
-        """What comes too late and would be left hanging."""
+        """What comes too late, or from somebody else, and would be left hanging."""
         match event:
             case LegOffered():
                 return [Reject(event.leg_id, 481, NORMAL)]
@@ -76,6 +81,8 @@ class Ending(Ordering):
                 return [TurnDown("transfer")]
             case TransferCancelled():
                 return [TurnDown("cancel-transfer")]
+            case HangupRequested(agent=str()) if self._ending is None and self._gone is None:
+                return [TurnDown("hangup")]
             case _:
                 return []
 

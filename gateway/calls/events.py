@@ -150,11 +150,15 @@ class TransferRequested:
     """Fired when somebody outside the call wants the customer transferred (`POST /v1/calls/{id}/transfer`)."""
 
     switch: Switch
+    agent: str | None = None
+    """For which agent of the plan, as in Ordered."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransferCancelled:
     """Fired when somebody outside the call takes a transfer back that is not bridged yet."""
+
+    agent: str | None = None
 
 
 # ── From the engine ─────────────────────────────────────────────────────────────────────────────────
@@ -187,6 +191,7 @@ class HangupRequested:
 
     cause: Cause
     by: EndedBy
+    agent: str | None = None
 
 
 LegEvent: TypeAlias = (

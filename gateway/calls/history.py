@@ -175,6 +175,9 @@ class Happening:
     channel: str | None
     trunk: str | None
     data: JsonObject
+    agents: tuple[str, ...] = ()
+    """Agents of the plan who were in the call then, of its end: ever (witnesses.py); a key that is bound to one of them
+    sees it."""
 
 
 # ── Before there is a call ──────────────────────────────────────────────────────────────────────────
@@ -230,7 +233,7 @@ def of_event(event: Event, call: Call, at: float, *, secret: bool) -> list[Happe
         case LegEnded():
             return [_left(event, call, at)] if event.leg_id in call.legs else []  # one that was turned away never came
         case LegTakenOver():
-            came: JsonObject = {"role": Role.AGENT.value, "codec": None}
+            came: JsonObject = {"role": Role.AGENT.value, "agent": event.leg.agent, "codec": None}
             return [_of(Type.LEG_JOINED, call, at, came, event.leg.id)]
         case DtmfReceived():
             return [_of(Type.DTMF_RECEIVED, call, at, {"digit": "•" if secret else event.digit}, event.leg_id)]
@@ -282,6 +285,7 @@ def of_command(command: Command, call: Call, at: float) -> list[Happening]:
         case HandOver():
             data = {
                 "role": command.leg.role.value,
+                "agent": command.leg.agent,
                 "cause": cause_json(TRANSFERRED),
                 "sipStatus": 200,
                 "q850": None,
@@ -334,7 +338,8 @@ def _left(event: LegEnded, call: Call, at: float) -> Happening:
 
 def _of_leg(type_: Type, call: Call, leg_id: LegId, at: float, data: JsonObject) -> Happening:
     leg = call.legs.get(leg_id)
-    return _of(type_, call, at, {"role": leg.role.value if leg else None} | data, leg_id)
+    who: JsonObject = {"role": leg.role.value if leg else None, "agent": leg.agent if leg else None}
+    return _of(type_, call, at, who | data, leg_id)
 
 
 def _of(type_: Type, call: Call, at: float, data: JsonObject, leg_id: LegId | None = None) -> Happening:

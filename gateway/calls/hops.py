@@ -8,6 +8,7 @@ is there. If they leave before, the customer hears ringback, as when a transfer 
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gateway.calls import rights
 from gateway.calls.causes import NORMAL, TRANSFERRED, EndedBy
 from gateway.calls.commands import Command, Note, TurnDown
 from gateway.calls.model import JsonObject, Leg, Ringback, Role, Room
@@ -84,7 +85,7 @@ class Hopping(Replacing):
             self._claiming = True
             on_it = event.refer_id if event.turned_round else None
             return [*accepted, ClaimPeer(event.target.replaces, self.call.id, on_it)]
-        switch = self.outbound.referred(self.call, self._trunk_of(leg), event.target)
+        switch = rights.referred(self.outbound, self.call, leg, self._trunk_of(leg), event.target)
         if isinstance(switch, NoWay):
             status = 403 if switch.reason is TransferReason.BLOCKED else 404
             refusal = Note("refer.refused", {"legId": leg.id, "detail": switch.detail})
@@ -240,11 +241,12 @@ class Hopping(Replacing):
         if hop is None or hop.target is None or hop.transfer is not None:
             return []
         target = replace(hop.target, replaces=None)
-        switch = self.outbound.referred(self.call, self._trunk_of(hop.referrer), target)
+        switch = rights.referred(self.outbound, self.call, hop.referrer, self._trunk_of(hop.referrer), target)
         if isinstance(switch, NoWay):
             self._no_hop()
-            told = self._told(hop, target.user, False, switch.reason, 404, None)
-            return [*hop.notify(404), *self._not_passed_on(hop, switch.reason, told)]
+            status = 403 if switch.reason is TransferReason.BLOCKED else 404
+            told = self._told(hop, target.user, False, switch.reason, status, None)
+            return [*hop.notify(status), *self._not_passed_on(hop, switch.reason, told)]
         return self._call_for(hop, switch)
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ The plan and its destination policy are the dialplan's (dialplan.md, `destinatio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from gateway.calls.commands import ShownCaller
 from gateway.calls.model import Call
@@ -34,6 +34,10 @@ class TransferReason(StrEnum):
     NOT_SUPPORTED = "not-supported"
     INVALID_REQUEST = "invalid-request"
     GATEWAY_ERROR = "gateway-error"
+
+
+Right: TypeAlias = Literal["consult", "forward", "external"]
+"""What an agent may do: ask somebody, leave the customer with the one who was asked, reach whoever is no agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,14 @@ class Outbound(Protocol):
 
     def may_refer(self, call: Call, trunk: str) -> bool:
         """Whether a REFER from the customer's side is honoured on this trunk (dialplan.md, `accept_refer`)."""
+
+    def engaged(self, agent: str) -> str | None:
+        """Why this agent cannot be asked now, as a sentence without its subject: `is away`, `is on a call`; None: free.
+        What a call has ordered in its turn is known to the turn of the next one."""
+
+    def may(self, agent: str, right: Right) -> bool:
+        """Whether this agent of the plan may do that (dialplan.md, `agents.*.may`). Whoever is in the plan no more is
+        bound by the destination policy alone."""
 
     def referred(self, call: Call, trunk: str, target: ReferTarget) -> Switch | NoWay:
         """What a Refer-To that came on a leg of this trunk asks for, as a switch; its Replaces is the caller's to see

@@ -48,7 +48,6 @@ NOT_YET: tuple[NotYet, ...] = (
     NotYet("routes.*.queue", "queues", instead="write channel, agent, prompt, say or reject"),
     NotYet("routes.*.otherwise.queue", "queues", instead="write channel, agent, prompt, say or reject"),
     NotYet("queues", "queues"),
-    NotYet("agents.*.may", "consult"),
 )
 
 

@@ -74,7 +74,9 @@ class Agent(Model):
     """the phone: a SIP URI such as "sip:ann@10.0.0.5", called whatever `destinations.allow` says"""
     trunk: Name
     """the trunk that calls to the phone use"""
-    may: tuple[Literal["consult", "forward", "external"], ...] = ()
+    may: tuple[Literal["consult", "forward", "external"], ...] = ("consult", "forward")
+    """What this person may do with a customer on the phone: ask somebody (`consult`), leave the customer with whoever
+    was asked (`forward`), reach phone numbers, SIP URIs and contacts, by a REFER of the phone too (`external`)."""
 
 
 class Contact(Model):

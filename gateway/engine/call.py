@@ -1,7 +1,7 @@
 """One live call: its queue, task, timers and requests to the bot; made by engine.py for each INVITE that is taken."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -57,6 +57,7 @@ from gateway.calls.refers import (
 )
 from gateway.calls.states import CallState, LegState
 from gateway.calls.view import rfc3339
+from gateway.calls.witnesses import Witnesses
 from gateway.engine.call_log import log_command, log_event
 from gateway.engine.ports import Bot, Bridge, Journal, Legs, Sounds
 from gateway.engine.queued import OVER, Queued
@@ -95,6 +96,9 @@ class Roster(Protocol):
     def hand_over(self, call: "LiveCall", leg: Leg, target: str, to: CallId) -> None:
         """A leg of the call belongs to another one from now on."""
 
+    def moved(self, call: "LiveCall", agents: Set[str], now: float) -> None:
+        """These agents of the plan have come into the call, or out of it."""
+
     def refuse_claim(self, to: CallId) -> None:
         """That other call does not get it."""
 
@@ -123,6 +127,7 @@ class LiveCall:
         self._asks: dict[int, asyncio.Task[None]] = {}
         self._event_id = ""
         self._ended = self._released = False
+        self._witnesses = Witnesses()
         world.bridge.open_voice(call.id)
         self.task = asyncio.create_task(self._run(), name=call.id)
 
@@ -199,10 +204,13 @@ class LiveCall:
     async def _decide(self, event: Event) -> list[Command]:
         """What the core makes of an event, once it is in the journal: what shows outside must survive a crash."""
         world, call, now = self._world, self._control.call, self._world.clock()
-        happened = of_event(event, call, now, secret=self._control.turns.secret)
+        facts = of_event(event, call, now, secret=self._control.turns.secret)
         commands = self._control.handle(event, now)
-        for command in commands:
-            happened += of_command(command, call, now)
+        answers = [one for command in commands for one in of_command(command, call, now)]
+        before = self._witnesses.here
+        happened = self._witnesses.turn(call, facts, answers)
+        if moved := before ^ self._witnesses.here:
+            self._roster.moved(self, moved, now)
         world.observer.handled(call, event, commands, now)
         for happening in happened:
             world.journal.append(happening)
@@ -223,7 +231,8 @@ class LiveCall:
         left = LegEnded(self.customer_leg, PROTOCOL_ERROR, 500, None, by_peer=False)
         duration_ms = round((now - call.answered_at) * 1000) if call.answered_at is not None else 0
         end = EndCall(call.id, PROTOCOL_ERROR, EndedBy.GATEWAY, 500, None, duration_ms)
-        for happening in of_event(left, call, now, secret=False) + of_command(end, call, now):
+        facts, answers = of_event(left, call, now, secret=False), of_command(end, call, now)
+        for happening in self._witnesses.turn(call, facts, answers):
             journal.append(happening)
 
     def _release(self) -> None:

@@ -16,6 +16,7 @@ from gateway.calls.outgoing import Outgoing
 from gateway.calls.refers import ReferReceived
 from gateway.dialplan.routing import ANNOUNCEMENT, TO_AGENT, Refuse, ToAgent, ToChannel, ToPrompt, inbound
 from gateway.dialplan.schema import TrunkLimits
+from gateway.engine.agents import Agents
 from gateway.engine.call import LiveCall, World
 from gateway.engine.intake import Intake
 from gateway.engine.limits import Admission
@@ -56,7 +57,8 @@ class Engine:
         self.admission = Admission(self._limits_of, self.live.per_trunk)
         """To be asked before a leg is added on a trunk."""
         self._world = world
-        self._outbound = Ways(lambda: self.running.plan, self.admission, self.live.promise)
+        self.agents = Agents(lambda: self.running.plan, self.live, world.clock)
+        self._outbound = Ways(lambda: self.running.plan, self.admission, self.live.promise, self.agents)
         self._intake = Intake(self.live, self.overload, world.legs, draw)
         self._placing = Placing(self.live, self._intake, self._outbound, _new_id)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from gateway.calls.causes import NORMAL
 from gateway.calls.events import LegEvent
 from gateway.calls.model import CallId, Direction, Leg, LegId
 from gateway.calls.refers import ClaimPeer, ClaimRefused, LegTakenOver, PeerClaimed, ReferReceived
+from gateway.calls.witnesses import leg_of
 
 if TYPE_CHECKING:
     from gateway.engine.call import LiveCall
@@ -26,6 +28,9 @@ class Live:
     """How many legs each trunk carries, inbound and outbound together."""
     finishing: set[asyncio.Task[None]] = field(default_factory=set)
     draining: bool = False
+    agents_moved: dict[str, float] = field(default_factory=dict)
+    """When an agent of the plan last came into a call, or out of all calls (agents.py drops those who are in no plan);
+    seconds since the epoch."""
     _legs_of: dict[CallId, dict[LegId, str]] = field(default_factory=dict)
     _promised: dict[CallId, Counter[str]] = field(default_factory=dict)
     """Legs that are about to be dialled: counted in `per_trunk` already, in `add_leg` no more."""
@@ -80,6 +85,13 @@ class Live:
             if leg_id != call.call.customer.id:
                 del self.by_leg[leg_id]
             self.per_trunk[trunk] -= 1
+
+    def moved(self, call: "LiveCall", agents: Set[str], now: float) -> None:
+        """These have come into the call, or out of it. Whoever is in another one all the same stays as before."""
+        others = [other.call for other in self.calls.values() if other is not call]
+        for agent in agents:
+            if all(leg_of(other, agent) is None for other in others):
+                self.agents_moved[agent] = now
 
     # ── Legs that go from one call to another ───────────────────────────────────────────────────────
 

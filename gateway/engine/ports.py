@@ -187,6 +187,8 @@ class CdrFilter:
     """Started at this time or later."""
     until: float | None = None
     """Started before this time."""
+    agent: str | None = None
+    """An agent of the plan who had a leg in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,28 @@ class CdrPage:
     """Some CDRs, the newest first; `next_cursor` asks for those that follow, None when there are no more."""
 
     items: tuple[Cdr, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFilter:
+    """Which finished transfers: those that match all that is given. `channels` and `agent` as for events; `status` and
+    `reason` are of transfer.md; they ended from `since` on, and before `until`."""
+
+    channels: Set[str] | None = None
+    agent: str | None = None
+    call_id: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransferPage:
+    """Some `transfer.ended`, the newest first; `next_cursor` as of a CdrPage."""
+
+    items: tuple[Recorded, ...]
     next_cursor: str | None
 
 
@@ -218,16 +242,21 @@ class History(Protocol):
         call_id: str | None = None,
         types: Set[str] | None = None,
         channels: Set[str] | None = None,
+        agent: str | None = None,
         limit: int = 500,
     ) -> Sequence[Recorded]:
         """The first `limit` happenings with a greater seq that match, in order. A type may end in `.*`; None means
-        all, an empty set none. What happened lately comes from memory and costs no query."""
+        all, an empty set none. `agent`: those that are for this agent of the plan. What happened lately comes from
+        memory and costs no query."""
 
     async def cdrs(self, which: CdrFilter, *, cursor: str | None = None, limit: int = 100) -> CdrPage:
         """One page. Raises ValueError for a cursor that no page gave."""
 
     async def cdr(self, call_id: str) -> Cdr | None:
         """The CDR of a call that is over."""
+
+    async def transfers(self, which: TransferFilter, *, cursor: str | None = None, limit: int = 100) -> TransferPage:
+        """One page of the transfers that have ended. Raises ValueError for a cursor that no page gave."""
 
 
 class StoreUnavailable(Exception):

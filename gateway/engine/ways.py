@@ -14,6 +14,7 @@ from gateway.calls.switch import GivenCallerId, Switch, fields_at
 from gateway.dialplan import outbound, referred, shown
 from gateway.dialplan.schema import CallerId, Dialplan
 from gateway.dialplan.sip_uris import parse_sip_uri
+from gateway.engine.agents import Agents
 from gateway.engine.dialling import Dialling
 from gateway.engine.limits import Admission
 
@@ -22,10 +23,16 @@ class Ways:
     """`calls.outbound.Outbound`, for all calls of an engine; the plan is the one that runs now."""
 
     def __init__(
-        self, plan: Callable[[], Dialplan], admission: Admission, promise: Callable[[CallId, str], None]
+        self,
+        plan: Callable[[], Dialplan],
+        admission: Admission,
+        promise: Callable[[CallId, str], None],
+        agents: Agents,
     ) -> None:
         """`promise` is told of each way that is given: (call, trunk) (`Live.promise`)."""
         self._plan, self._admission, self._promise = plan, admission, promise
+        self.engaged, self.may = agents.engaged, agents.may
+        self._away = agents.away
         self._dialling = Dialling(lambda: plan().destinations.limits)
 
     def first_way(self, call: Call, switch: Switch, beside: str | None, now: float) -> Way | NoWay:
@@ -72,6 +79,8 @@ class Ways:
         refused = self._refused(way, callee)
         if refused is not None:
             return refused
+        if callee.kind == "agent" and self._away(callee.value):
+            return NoWay(TransferReason.NO_AGENTS, f"agent: {callee.value} is away")
         over = self._dialling.may(call.id, now)
         if over is not None:
             return NoWay(TransferReason(over.reason), over.detail)

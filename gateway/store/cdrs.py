@@ -9,6 +9,7 @@ from gateway.calls.causes import Cause, Reason, Result
 from gateway.calls.cdr import Cdr, CdrLeg
 from gateway.calls.model import JsonObject
 from gateway.engine.ports import CdrFilter, CdrPage
+from gateway.store.agent_names import holds
 from gateway.store.database import Database
 from gateway.store.tables import cdrs
 
@@ -45,7 +46,7 @@ def row_of(cdr: Cdr) -> dict[str, object]:
         "recordings": [*cdr.recordings],
         "rtp": [*cdr.rtp],
     }
-    return {**row, **lists, "data": cdr.data}
+    return {**row, **lists, "data": cdr.data, "agents": cdr.agents}
 
 
 def _leg_row(leg: CdrLeg) -> JsonObject:
@@ -59,6 +60,7 @@ def _leg_row(leg: CdrLeg) -> JsonObject:
         "sip_status": leg.sip_status,
         "q850": leg.q850,
         "by": leg.by,
+        "agent": leg.agent,
     }
 
 
@@ -101,6 +103,8 @@ def _conditions(which: CdrFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if which.channels is not None:
         conditions.append(cdrs.c.channel.in_(which.channels))
+    if which.agent is not None:
+        conditions.append(holds(cdrs.c.agents, which.agent))
     for column, wanted in ((cdrs.c.trunk, which.trunk), (cdrs.c["from"], which.from_), (cdrs.c.to, which.to)):
         if wanted is not None:
             conditions.append(column == wanted)

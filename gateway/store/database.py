@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from gateway.engine.ports import StoreUnavailable
 
-VERSION: Final = "0002"
+VERSION: Final = "0003"
 """The newest step of migrations/versions."""
 DRIVER: Final = "sqlite+aiosqlite"
 TROUBLE: Final = (SQLAlchemyError, sqlite3.Error, OSError)

@@ -63,4 +63,5 @@ def _row(happening: Happening) -> dict[str, object]:
         "channel": happening.channel,
         "trunk": happening.trunk,
         "data": happening.data,
+        "agents": happening.agents,
     }

@@ -3,7 +3,9 @@
 A change here needs a step in migrations/versions; tests/unit/store/test_migrations.py compares the two.
 """
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, text
+
+from gateway.store.agent_names import AgentNames
 
 metadata = MetaData()
 
@@ -18,7 +20,9 @@ happenings = Table(
     Column("channel", String),
     Column("trunk", String),
     Column("data", JSON, nullable=False),
+    Column("agents", AgentNames),
     Index("happenings_by_call", "call_id", "seq"),
+    Index("happenings_of_transfers", "seq", sqlite_where=text("type = 'transfer.ended'")),
     sqlite_autoincrement=True,  # a seq is never used twice, not even when old rows are deleted
 )
 """The journal. Append only."""
@@ -54,6 +58,7 @@ cdrs = Table(
     Column("recordings", JSON, nullable=False),
     Column("rtp", JSON, nullable=False),
     Column("data", JSON, nullable=False),
+    Column("agents", AgentNames),
     Index("cdrs_by_start", "started_at"),
     sqlite_autoincrement=True,
 )

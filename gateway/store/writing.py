@@ -20,6 +20,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from gateway.calls.cdr import Cdr
 from gateway.calls.model import CallId
 from gateway.engine.ports import Recorded
+from gateway.store.agent_names import as_text
 from gateway.store.cdrs import ADD, row_of
 from gateway.store.database import Database
 from gateway.store.tables import beat, cdrs, happenings, open_calls
@@ -119,12 +120,12 @@ def _run(connection: sqlite3.Connection, batch: Batch) -> None:
 def _rows(batch: Batch) -> list[tuple[object, ...]]:
     """In the order of the table's columns."""
     return [
-        (one.seq, h.at, h.type, h.call_id, h.leg_id, h.channel, h.trunk, data)
+        (one.seq, h.at, h.type, h.call_id, h.leg_id, h.channel, h.trunk, data, as_text(h.agents))
         for one, data in zip(batch.recorded, batch.data, strict=True)
         for h in (one.happening,)
     ]
 
 
 def _cdr_row(cdr: Cdr) -> list[object]:
-    row = row_of(cdr)
+    row = row_of(cdr) | {"agents": as_text(cdr.agents)}
     return [json.dumps(v) if isinstance(v, list | dict) else v for v in (row[name] for name in _CDR_COLUMNS)]

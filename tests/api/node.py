@@ -14,6 +14,7 @@ from gateway.api.http import HttpServer
 from gateway.api.v1 import ApiLimits, ControlApi
 from gateway.calls.history import Happening, Type
 from gateway.calls.model import Call, Json, JsonObject
+from gateway.calls.witnesses import present
 from gateway.store.store import Store, open_store
 from tests.fakes.control import MemoryControl
 
@@ -76,8 +77,18 @@ class Node:
         """Something happens to a call, and is on disk."""
         when = at if at is not None else self.now
         leg = call.customer.id if type_ == Type.CALL_STARTED or type_.startswith("leg.") else None
+        agents = tuple(sorted(present(call)))
         self.store.journal.append(
-            Happening(type_, when, call.id, leg, call.channel.name, call.caller.trunk, data or {})
+            Happening(
+                type_,
+                when,
+                call.id,
+                leg,
+                call.channel.name,
+                call.caller.trunk,
+                data or {},
+                agents,
+            )
         )
         assert await self.store.journal.settled(5)
 

@@ -31,25 +31,33 @@ ENDPOINTS: dict[tuple[str, str], Scope | tuple[Scope, ...]] = {
     ("POST", "/v1/calls/call_0001/play"): Scope.CALLS_CONTROL,
     ("DELETE", "/v1/calls/call_0001/play"): Scope.CALLS_CONTROL,
     ("GET", "/v1/calls/call_0001/events"): Scope.CALLS_READ,
+    ("GET", "/v1/agents"): Scope.AGENTS,
+    ("PUT", "/v1/agents/ann/state"): Scope.AGENTS,
     ("GET", "/v1/cdrs"): Scope.CALLS_READ,
+    ("GET", "/v1/transfers"): Scope.CALLS_READ,
     ("GET", "/v1/events"): Scope.CALLS_READ,
     ("GET", "/v1/trunks"): Scope.CALLS_READ,
     ("GET", "/v1/webhooks"): Scope.ADMIN,
     ("POST", "/v1/dialplan/route"): Scope.ADMIN,
     ("POST", "/v1/dialplan/reload"): Scope.ADMIN,
+    ("POST", "/v1/drain"): Scope.ADMIN,
 }
 OF_NODE = [
     ("GET", "/v1/trunks"),
     ("GET", "/v1/webhooks"),
     ("POST", "/v1/dialplan/route"),
     ("POST", "/v1/dialplan/reload"),
+    ("POST", "/v1/drain"),
 ]
 
 
 async def test_the_table_has_every_documented_endpoint(gateway: Node):
     document = (await gateway.get("/openapi.json")).body
     documented = {
-        (method.upper(), path.replace("{id}", "call_0001").replace("{leg}", "leg_1"))
+        (
+            method.upper(),
+            path.replace("/agents/{id}", "/agents/ann").replace("{id}", "call_0001").replace("{leg}", "leg_1"),
+        )
         for path, methods in document["paths"].items()
         for method in methods
         if path.startswith("/v1")

@@ -16,8 +16,10 @@ from gateway.calls.outgoing import Outgoing
 from gateway.calls.replies import BotResponse
 from gateway.calls.states import CallState, ConsultState, LegState
 from gateway.calls.switch import Switch
+from gateway.calls.witnesses import leg_of
 from gateway.dialplan.parse import load_text
 from gateway.dialplan.routing import Decision, inbound
+from gateway.engine.agents import AgentState, AgentStatus
 from gateway.engine.delivery import WebhookStatus
 from gateway.engine.placing import NotPlaced
 from gateway.engine.trunks import Registration, TrunkHealth, TrunkState
@@ -33,6 +35,11 @@ routes:
   - {to: "+1212*", channel: reception}
   - {to: "200", channel: sales}
   - {to: "300", say: "We are closed."}
+"""
+AGENTS = """\
+agents:
+  ann: {name: Ann, target: "sip:ann@192.0.2.9", trunk: acme}
+  bob: {name: Bob, target: "sip:bob@192.0.2.9", trunk: acme, may: [consult]}
 """
 
 
@@ -61,6 +68,10 @@ class MemoryControl:
     """Those that were asked for; None takes one back."""
     orders: list[tuple[str, Order]] = field(default_factory=list)
     """What agents do; a consult shows."""
+    for_whom: list[str | None] = field(default_factory=list)
+    """The agent for whom each command was given."""
+    away: set[str] = field(default_factory=set)
+    drains: int = 0
     refusal: BotError | NotNow | None = None
     """What `push_replies` raises."""
     placed: list[tuple[Outgoing, str | None]] = field(default_factory=list)
@@ -75,7 +86,7 @@ class MemoryControl:
     webhooks_there: tuple[WebhookStatus, ...] = ()
 
     def __post_init__(self) -> None:
-        self.plan = load_text(self.files)
+        self.plan = load_text(self.files + AGENTS)
 
     def add(self, call: Call) -> Call:
         """The call is live."""
@@ -90,7 +101,8 @@ class MemoryControl:
     def call(self, call_id: str) -> Call | None:
         return self.calls.get(call_id)
 
-    async def hang_up(self, call_id: str, cause: Cause, by: EndedBy) -> None:
+    async def hang_up(self, call_id: str, cause: Cause, by: EndedBy, agent: str | None = None) -> None:
+        self.for_whom.append(agent)
         self.hung_up.append((call_id, cause, by))
         self.calls[call_id].customer.state = LegState.ENDING
 
@@ -100,17 +112,20 @@ class MemoryControl:
             raise self.refusal
         self.pushed.append((call_id, response))
 
-    async def transfer(self, call_id: str, switch: Switch) -> None:
+    async def transfer(self, call_id: str, switch: Switch, agent: str | None = None) -> None:
+        self.for_whom.append(agent)
         if not self.calls[call_id].transferable:
             raise NotNow
         self.transfers.append((call_id, switch))
 
-    async def cancel_transfer(self, call_id: str) -> None:
+    async def cancel_transfer(self, call_id: str, agent: str | None = None) -> None:
+        self.for_whom.append(agent)
         if "cancel-transfer" not in allowed(self.calls[call_id]):
             raise NotNow
         self.transfers.append((call_id, None))
 
     async def order(self, call_id: str, order: Order, agent: str | None = None) -> None:
+        self.for_whom.append(agent)
         call = self.calls[call_id]
         if self.turns_down is not None:
             raise self.turns_down
@@ -131,6 +146,26 @@ class MemoryControl:
         call = Call(CallId(f"call_9{number:03}"), caller, ChannelPolicy(channel), leg, 1.8e9)
         call.direction, call.data = Direction.OUTBOUND, dict(wanted.data)
         return self.add(call)
+
+    def agents(self) -> Sequence[AgentStatus]:
+        return [status for name in self.plan.agents if (status := self._agent(name)) is not None]
+
+    def say(self, agent: str, *, away: bool) -> AgentStatus | None:
+        if agent in self.plan.agents:
+            (self.away.add if away else self.away.discard)(agent)
+        return self._agent(agent)
+
+    def _agent(self, name: str) -> AgentStatus | None:
+        planned = self.plan.agents.get(name)
+        if planned is None:
+            return None
+        found = next(((call, leg) for call in self.calls.values() if (leg := leg_of(call, name))), (None, None))
+        state = AgentState.BUSY if found[0] else AgentState.AWAY if name in self.away else AgentState.AVAILABLE
+        return AgentStatus(name, planned.name, planned.trunk, planned.may, state, 1.8e9, *found)
+
+    def drain(self) -> int:
+        self.drains += 1
+        return len(self.calls)
 
     def trunks(self) -> Sequence[TrunkStatus]:
         return [

@@ -5,8 +5,8 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 
 from gateway.calls.cdr import Cdr, fold
-from gateway.calls.history import LAST, Happening
-from gateway.engine.ports import CdrFilter, CdrPage, JournalState, Recorded
+from gateway.calls.history import LAST, Happening, Type
+from gateway.engine.ports import CdrFilter, CdrPage, JournalState, Recorded, TransferFilter, TransferPage
 
 
 @dataclass
@@ -96,6 +96,7 @@ class MemoryJournal:
         call_id: str | None = None,
         types: Set[str] | None = None,
         channels: Set[str] | None = None,
+        agent: str | None = None,
         limit: int = 500,
     ) -> Sequence[Recorded]:
         def wanted(h: Happening) -> bool:
@@ -103,6 +104,7 @@ class MemoryJournal:
                 (call_id is None or h.call_id == call_id)
                 and (types is None or h.type in types or f"{h.type.split('.')[0]}.*" in types)
                 and (channels is None or h.channel in channels)
+                and (agent is None or agent in h.agents)
             )
 
         return [r for r in self.recorded if r.seq > after_seq and wanted(r.happening)][:limit]
@@ -118,10 +120,34 @@ class MemoryJournal:
     async def cdr(self, call_id: str) -> Cdr | None:
         return next((cdr for cdr in self.records if cdr.call_id == call_id), None)
 
+    async def transfers(self, which: TransferFilter, *, cursor: str | None = None, limit: int = 100) -> TransferPage:
+        if cursor is not None and not cursor.isdigit():
+            raise ValueError("no such cursor")
+        found = [
+            r
+            for r in reversed(self.recorded)
+            if r.happening.type == Type.TRANSFER_ENDED and _fits(r.happening, which)
+            if cursor is None or r.seq < int(cursor)
+        ]
+        return TransferPage(tuple(found[:limit]), str(found[limit - 1].seq) if len(found) > limit else None)
+
+
+def _fits(h: Happening, which: TransferFilter) -> bool:
+    return (
+        (which.channels is None or h.channel in which.channels)
+        and (which.agent is None or which.agent in h.agents)
+        and which.call_id in (None, h.call_id)
+        and which.status in (None, h.data.get("status"))
+        and which.reason in (None, h.data.get("reason"))
+        and (which.since is None or h.at >= which.since)
+        and (which.until is None or h.at < which.until)
+    )
+
 
 def _matches(cdr: Cdr, which: CdrFilter) -> bool:
     return (
         (which.channels is None or cdr.channel in which.channels)
+        and (which.agent is None or which.agent in cdr.agents)
         and which.trunk in (None, cdr.trunk)
         and which.from_ in (None, cdr.from_)
         and which.to in (None, cdr.to)

@@ -33,7 +33,7 @@ channels:
 routes:
   - {{to: "*", channel: reception}}
 agents:
-  ann: {{name: Ann, target: "sip:ann@{PEOPLE}:{PORT}", trunk: people}}
+  ann: {{name: Ann, target: "sip:ann@{PEOPLE}:{PORT}", trunk: people, may: [consult, forward, external]}}
   bob: {{name: Bob, target: "sip:bob@{EXPERTS}:{EXPERT_PORT}", trunk: experts}}
   sue: {{name: Sue, target: "sip:sue@{FLOOR}:{FLOOR_PORT}", trunk: floor}}
 destinations: {{allow: ["+1612"], limits: {{per_minute: 10000}}}}

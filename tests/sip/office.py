@@ -40,7 +40,8 @@ def office_plan(places: list[Place], outside_port: int = 5060, ann: str | None =
         for prefix, name, address, port in (("7", "Ann", ANN, at.ann_port), ("8", "Bob", BOB, at.bob_port)):
             usual = f"sip:{prefix}{at.number}@{address}:{port}"
             target = f'target: "{ann if ann and name == "Ann" else usual}"'
-            lines.append(f"  {name.lower()}{at.number}: {{name: {name}, {target}, trunk: office}}")
+            may = "may: [consult, forward, external]"
+            lines.append(f"  {name.lower()}{at.number}: {{name: {name}, {target}, trunk: office, {may}}}")
     lines.append("routes:")
     for at in places:
         for prefix, name in (("7", "ann"), ("8", "bob")):

@@ -1,4 +1,4 @@
-"""SIGTERM: live calls go on and new ones are refused; a second one ends them. Each test has a gateway of its own."""
+"""SIGTERM, or the API: live calls go on, new ones are refused; a second one ends them. Each test has its gateway."""
 
 import asyncio
 import signal
@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from tests.caller import Caller
 from tests.gateway_process import GatewayProcess
+from tests.operators import operator_of
 from tests.spectrum import rms_db
 
 PLAN = """
@@ -37,6 +38,28 @@ async def test_a_drained_gateway_refuses_new_calls_and_ends_after_the_last_one(g
         await customer.ear.presses("5")
         assert rms_db(await customer.ear.listens(1.5)) > -40, "the live call goes on"
         await customer.hangs_up()
+    assert await gateway.exit_code(timeout_s=8) == 0
+
+
+async def test_the_api_drains_too_and_sigterm_after_it_changes_nothing(gateway: GatewayProcess) -> None:
+    operator = await operator_of(gateway, gateway.folder)
+    async with Caller(gateway) as customer, Caller(gateway) as late:
+        await customer.calls("100")
+        for _ in range(2):
+            assert await operator.asks("POST", "/v1/drain") == (202, {"draining": True, "calls": 1})
+        await gateway.wait_for("gateway.draining", calls=1)
+        gateway.terminate()
+        late.invites("100")
+        assert (await late.is_told_finally()).status == 503 and await gateway.ready() == 503
+        await customer.ear.presses("5")
+        assert rms_db(await customer.ear.listens(1.5)) > -40, "the live call goes on"
+        await customer.hangs_up()
+    assert await gateway.exit_code(timeout_s=8) == 0
+
+
+async def test_the_api_drains_a_node_without_calls_at_once(gateway: GatewayProcess) -> None:
+    operator = await operator_of(gateway, gateway.folder)
+    assert await operator.asks("POST", "/v1/drain") == (202, {"draining": True, "calls": 0})
     assert await gateway.exit_code(timeout_s=8) == 0
 
 

@@ -302,8 +302,8 @@ MISTAKES = [
         "3: agents.ann.target: holds header fields (?…); remove them, and give them as headers",
     ),
     (
-        TRUNK + 'agents:\n  ann: {name: Ann, target: "sip:ann@10.0.0.5", trunk: acme, may: [consult]}',
-        "3: agents.ann.may: is not available yet; remove it",
+        TRUNK + 'agents:\n  ann: {name: Ann, target: "sip:ann@10.0.0.5", trunk: acme, may: [dance]}',
+        '3: agents.ann.may[0]: "dance" is not known; write one of consult, forward, external',
     ),
     (
         TRUNK + 'contacts:\n  w: {phoneNumber: "+16125550111", trunk: acm}',

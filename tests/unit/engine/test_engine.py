@@ -39,7 +39,9 @@ routes:
   - {to: "400", reject: 486}
   - {to: "500", channel: many}
   - {to: "801", agent: ann}
-agents: {ann: {name: Ann, target: "sip:ann@192.0.2.5", trunk: acme}}
+agents:
+  ann: {name: Ann, target: "sip:ann@192.0.2.5", trunk: acme}
+  bob: {name: Bob, target: "sip:bob@192.0.2.5", trunk: acme}
 """
 TEXT = {"type": "text", "text": "Hello"}
 HANGUP = {"type": "hangup"}

@@ -14,7 +14,9 @@ from gateway.calls.refers import ReferTarget
 from gateway.calls.switch import Switch
 from gateway.dialplan.parse import load_text
 from gateway.dialplan.schema import Dialplan
+from gateway.engine.agents import Agents
 from gateway.engine.limits import Admission
+from gateway.engine.live import Live
 from gateway.engine.ways import Ways
 
 PLAN = """
@@ -45,7 +47,8 @@ class Node:
 
     def __post_init__(self) -> None:
         admission = Admission(lambda trunk: self.plan.trunks[trunk].limits, self.legs)
-        self.ways = Ways(lambda: self.plan, admission, lambda *told: self.promised.append(told))
+        self.agents = Agents(lambda: self.plan, Live(9), lambda: 0.0)
+        self.ways = Ways(lambda: self.plan, admission, lambda *told: self.promised.append(told), self.agents)
 
     def way_to(self, callee: Callee = NUMBER, came_on: str = "acme", **switch: Any) -> Way | NoWay:
         return self.ways.way_to(a_call(came_on), Switch.model_validate({"agent": "ann"} | switch), callee, 0.0)
