@@ -57,7 +57,7 @@ def _permit(caller: Caller, wanted: Outgoing) -> None:
             raise ApiProblem(Code.FORBIDDEN, f"the key places calls for agent {agent} only")
     elif wanted.agent is not None and caller.bound:
         raise ApiProblem(Code.FORBIDDEN, "the key is bound to channels: it places calls for their bots only")
-    elif not caller.sees(wanted.channel) and wanted.agent is None:
+    elif wanted.agent is None and caller.channels is not None and wanted.channel not in caller.channels:
         raise NotPlaced("invalid", NO_SUCH_CHANNEL)
 
 

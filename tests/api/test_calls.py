@@ -52,8 +52,8 @@ async def test_a_call_in_full(gateway: Node, key: str):
         "data": {"tier": "gold"},
         "legs": [
             {
-                "legId": "leg_0001", "role": "customer",
-            "agent": None, "state": "connected", "room": "main", "muted": False,
+                "legId": "leg_0001", "role": "customer", "agent": None, "state": "connected", "room": "main",
+                "muted": False,
                 "held": False, "peerHold": "sendrecv", "watches": None, "mode": None, "whisperTo": None,
             }
         ],

@@ -29,7 +29,7 @@ async def test_one_in_full(gateway: Node, key: str):
         "cause": {"result": "completed", "reason": "normal"}, "sipStatus": 200, "q850": 16, "endedBy": "customer",
         "legs": [
             {
-                "legId": "leg_0009", "role": "customer", "joinedAt": None, "leftAt": None, "codec": None,
+                "legId": "leg_0009", "role": "customer", "agent": None, "joinedAt": None, "leftAt": None, "codec": None,
                 "cause": None, "sipStatus": None, "q850": None, "by": None,
             }
         ],

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.calls.cdr import fold
 from gateway.calls.history import Happening
-from gateway.engine.ports import CdrFilter, History, Journal
+from gateway.engine.ports import CdrFilter, History, Journal, TransferFilter
 from gateway.store.database import Database
 from gateway.store.history import SqlHistory
 from gateway.store.journal import SqlJournal
@@ -182,6 +182,40 @@ async def test_filters_of_cdrs(subject: Subject, which: CdrFilter, found: list[s
     await write(subject, *a_call("call_1", at=1000.0, from_="+1"), *a_call("call_2", "sales", 2000.0, from_="+2"))
     page = await subject.history.cdrs(which)
     assert [cdr.call_id for cdr in page.items] == found
+
+
+async def test_what_is_for_an_agent_is_found_by_the_whole_name(subject: Subject) -> None:
+    one, two, *_, end = a_call("call_1")
+    seen = [replace(one, agents=("ann", "bob")), two, replace(end, agents=("hannah",))]
+    await write(subject, *seen)
+    for agent, found in (("ann", seen[:1]), ("bob", seen[:1]), ("hannah", seen[2:]), ("hann", []), ("b", [])):
+        assert await read(subject, agent=agent) == found
+        cdrs = (await subject.history.cdrs(CdrFilter(agent=agent))).items
+        assert [cdr.call_id for cdr in cdrs] == (["call_1"] if found else [])
+
+
+async def test_transfers_that_ended_newest_first(subject: Subject) -> None:
+    ends = [
+        replace(happening("transfer.ended", f"call_{n}", at=1000.0 + n, data={"status": status, "reason": "busy"}),
+                agents=(agent,))
+        for n, status, agent in ((1, "FAIL", "ann"), (2, "SUCCESS", "bob"), (3, "FAIL", "ann"))
+    ]  # fmt: skip
+    await write(subject, happening("transfer.started", "call_1"), *ends)
+
+    async def found(cursor: str | None = None, limit: int = 9, **which: object) -> tuple[list[str], str | None]:
+        page = await subject.history.transfers(TransferFilter(**which), cursor=cursor, limit=limit)  # type: ignore[arg-type]
+        return [one.happening.call_id for one in page.items], page.next_cursor
+
+    assert (await found())[0] == ["call_3", "call_2", "call_1"]
+    assert (await found(agent="ann"))[0] == ["call_3", "call_1"] and (await found(status="SUCCESS"))[0] == ["call_2"]
+    assert (await found(since=1002.0, until=1003.0))[0] == ["call_2"] and (await found(call_id="call_1"))[0] == [
+        "call_1"
+    ]
+    assert (await found(channels=frozenset()))[0] == [] and (await found(reason="declined"))[0] == []
+    first, cursor = await found(limit=2)
+    assert first == ["call_3", "call_2"] and await found(cursor) == (["call_1"], None)
+    with pytest.raises(ValueError):
+        await found("x")
 
 
 # ── Trouble ─────────────────────────────────────────────────────────────────────────────────────────
