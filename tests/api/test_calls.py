@@ -53,8 +53,7 @@ async def test_a_call_in_full(gateway: Node, key: str):
         "legs": [
             {
                 "legId": "leg_0001", "role": "customer", "agent": None, "state": "connected", "room": "main",
-                "muted": False,
-                "held": False, "peerHold": "sendrecv", "watches": None, "mode": None, "whisperTo": None,
+                "muted": False, "held": False, "peerHold": "sendrecv", "watches": None, "mode": None, "whisperTo": None,
             }
         ],
         "rooms": [{"room": "main", "legs": ["leg_0001"], "bot": True}],
