@@ -115,7 +115,8 @@ def test_the_beginning_says_who_called_whom():
 def test_the_end_says_why():
     call = whole_call()
     assert call.the(Type.LEG_LEFT).data == {
-        "role": "customer", "agent": None, "cause": {"result": "completed", "reason": "normal"}, "sipStatus": 200, "q850": None,
+        "role": "customer", "agent": None, "cause": {"result": "completed", "reason": "normal"},
+        "sipStatus": 200, "q850": None,
         "by": "gateway", "rtp": None,
     }  # fmt: skip
     assert call.the(Type.CALL_ENDED).data == {
