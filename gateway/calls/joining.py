@@ -42,10 +42,13 @@ class Joining(Consulting):
             uui = encoded_uui(order.target)
         except ValueError as error:
             return [TurnDown("legs", "invalid", str(error))]
+        agent = callee.value if callee.kind == "agent" else None
+        engaged = self.outbound.engaged(agent) if agent is not None else None
+        if engaged is not None:
+            return [TurnDown("legs", "agent-busy", f"agent: {agent} {engaged}")]
         way = self.outbound.way_to(self.call, order.target, callee, self._now)
         if isinstance(way, NoWay):
             return [TurnDown("legs", _WHY.get(way.reason, "invalid"), way.detail)]
-        agent = callee.value if callee.kind == "agent" else None
         leg = Leg(order.leg_id, order.role, LegState.DIALLING, Room.LOBBY, trunk=way.trunk, agent=agent)
         told: JsonObject = {"legId": leg.id, "role": leg.role.value, "target": way.shown}
         if leg.role is Role.SUPERVISOR:

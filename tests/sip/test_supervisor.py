@@ -315,6 +315,7 @@ async def test_an_announcement_is_for_one_or_for_all_and_stops(talk: Talk) -> No
     [
         ({"phoneNumber": "+4930123456"}, 403, "blocked", "phoneNumber"),
         ({"agent": "nobody"}, 422, "invalid", "agent"),
+        ({"agent": "ann"}, 409, "agent-busy", "ann is on a call"),
         ({"agent": "sue", "mode": "whisper"}, 422, "invalid", "mode"),
         ({"agent": "sue", "role": "supervisor", "mode": "talk"}, 422, "invalid", "mode"),
         (
