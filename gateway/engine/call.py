@@ -257,6 +257,8 @@ class LiveCall:
                 self._roster.refuse_claim(event.by)
             elif isinstance(event, LegOffered):
                 self._world.legs.reject(event.leg_id, 481, "", NORMAL, ())
+            elif isinstance(event, LegEvent):  # its leg may have gone to another call
+                self._roster.forward(self, event)
 
     # ── Commands ────────────────────────────────────────────────────────────────────────────────────
 

@@ -134,7 +134,11 @@ class TwoCalls(RuleBasedStateMachine):
         assert not {*stray} & {*self.controls[id_].call.legs}, "a leg of its own outlives it"
         for leg_id in stray:
             del self.owner[leg_id]
+        left = [*self.queues[id_]]
         self.queues[id_].clear()
+        for event in left:  # of legs that have gone to the other call
+            if isinstance(event, LegEvent) and self.owner.get(event.leg_id, id_) != id_:
+                self.queues[self.owner[event.leg_id]].append(event)
 
     # ── What may happen ─────────────────────────────────────────────────────────────────────────────
 

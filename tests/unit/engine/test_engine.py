@@ -13,7 +13,7 @@ from gateway.calls.errors import BotErrorKind
 from gateway.calls.events import TransferCancelled, TransferRequested
 from gateway.calls.model import Caller, LegId
 from gateway.calls.refers import ReferReceived, ReferTarget
-from gateway.calls.states import CallState
+from gateway.calls.states import CallState, LegState
 from gateway.calls.switch import Switch
 from gateway.dialplan.parse import load_text
 from gateway.engine.call import World
@@ -447,3 +447,20 @@ async def test_a_defect_keeps_nobody_waiting(desk: Desk):
     async with asyncio.timeout(2):
         taken = await asyncio.gather(live.take("not an event"), live.take(TransferCancelled()))  # type: ignore[arg-type]
     assert taken == [OVER, OVER]
+
+
+async def test_the_end_of_a_leg_that_has_moved_is_not_lost_with_the_call_that_it_left(desk: Desk):
+    customer, _ = await talks_to_ann(desk)
+    second, colleague = await talks_to_ann(desk)
+    first, left = desk.engine.live.by_leg[customer], desk.engine.live.by_leg[second]
+    moved = left.call.legs[colleague]
+    for leg_id in (second, colleague):  # the second end waits in the queue of a call that is over by the first
+        desk.legs.bye(leg_id)
+    left.call.others.remove(moved)
+    desk.engine.live.hand_over(left, moved, "801", first.id)
+    await desk.settles()
+    assert left.id not in desk.engine.live.calls
+    assert moved.state is LegState.ENDED, "or the call that has it now would never end"
+    desk.legs.bye(customer)
+    await desk.settles()
+    assert not desk.engine.live.calls
