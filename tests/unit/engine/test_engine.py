@@ -456,6 +456,7 @@ async def test_the_end_of_a_leg_that_has_moved_is_not_lost_with_the_call_that_it
     moved = left.call.legs[colleague]
     for leg_id in (second, colleague):  # the second end waits in the queue of a call that is over by the first
         desk.legs.bye(leg_id)
+    await asyncio.sleep(0)
     left.call.others.remove(moved)
     desk.engine.live.hand_over(left, moved, "801", first.id)
     await desk.settles()
