@@ -36,7 +36,7 @@ async def test_the_agent_stays_until_the_colleague_answers(office: Office) -> No
     await office.notes("transfer.ringing", 2)
     await office.hear_each_other(office.customer, office.ann)
     call = await detail(office)
-    assert (call["state"], sorted(call["allowed"])) == ("talking", ["cancel-transfer", "hangup", "hold"])
+    assert (call["state"], sorted(call["allowed"])) == ("talking", ["cancel-transfer", "hangup", "hold", "legs"])
     assert [leg["state"] for leg in call["legs"]] == ["connected", "connected", "ringing"]
     assert (await asks(office, "POST", TO_BOB))[0] == 409
     await office.bob.answers()

@@ -36,7 +36,7 @@ channels:
 routes:
   - {{to: "*", channel: campaign}}
 agents:
-  ann: {{name: Ann, target: "sip:ann@{PEOPLE}:{PEOPLE_PORT}", trunk: people}}
+  ann: {{name: Ann, target: "sip:ann@{PEOPLE}:{PEOPLE_PORT}", trunk: people, may: [consult, forward, external]}}
   bob: {{name: Bob, target: "sip:bob@{EXPERTS}:{EXPERT_PORT}", trunk: experts}}
 destinations: {{allow: ["+1612"], deny: ["+1612900"], limits: {{per_minute: 10000}}}}
 """
