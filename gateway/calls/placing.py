@@ -12,7 +12,7 @@ from gateway.calls.causes import CANCELLED, NORMAL, NOT_ANSWERED, Cause, EndedBy
 from gateway.calls.commands import Command, Hangup, Note, StartTimer, StopTimer, Timer
 from gateway.calls.desk import start
 from gateway.calls.ending import Ending
-from gateway.calls.events import CallPlaced, LegEnded, LegRinging
+from gateway.calls.events import CallPlaced, Event, HangupRequested, LegEnded, LegRinging
 from gateway.calls.fitting import unreached
 from gateway.calls.manual import Manual
 from gateway.calls.model import JsonObject, LegId, Role
@@ -26,6 +26,7 @@ from gateway.calls.states import (
     LegTrigger,
     advance,
 )
+from gateway.calls.witnesses import leg_of
 
 _CALLING: Final = (LegState.DIALLING, LegState.RINGING)
 _ELSEWHERE: Final = Cause(Result.CALLEE, Reason.UNAVAILABLE)
@@ -92,6 +93,12 @@ class Placing(Ending):
         if placed is not None and agent_waits and self.call.customer.state is LegState.PLANNED:
             commands += self._call_customer(placed)
         return commands
+
+    def _is_theirs(self, event: Event) -> bool:
+        """Before they talk the agent has nothing to act with, but may think better of the call."""
+        if isinstance(event, HangupRequested) and event.agent is not None and unreached(self.call):
+            return leg_of(self.call, event.agent) is not None
+        return super(Placing, self)._is_theirs(event)
 
     # ── How it comes to nothing ─────────────────────────────────────────────────────────────────────
 

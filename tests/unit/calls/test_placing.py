@@ -390,3 +390,17 @@ def test_it_ends_once_and_leaves_nothing(for_agent: bool, steps: list[tuple[int,
     assert len(call.notes("transfer.ended")) == (1 if for_agent else 0)
     if for_agent:
         assert not [c for c in call.all if isinstance(c, AskBot)]
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_an_agent_thinks_better_of_a_call_whose_customer_is_not_there_yet(answered: bool) -> None:
+    desk = for_ann().begin()
+    if answered:
+        desk.answers(desk.anns)
+    desk.happens(HangupRequested(NORMAL, EndedBy.GATEWAY, agent="bob"))
+    assert desk.commands == [TurnDown("hangup")], "it is none of his"
+    desk.happens(HangupRequested(NORMAL, EndedBy.GATEWAY, agent="ann"))
+    desk.is_released(desk.anns)
+    if answered:
+        desk.is_released(LEG)
+    assert desk.ended()[:2] == ("caller/cancelled", EndedBy.GATEWAY) and len(desk.notes("transfer.ended")) == 1
