@@ -161,6 +161,9 @@ class Consulting(Hopping):
         note = told or self._said("consult.ended", by=by)
         self._go_consult(ConsultTrigger.OVER)
         self.consult, consult.agent.room = None, Room.MAIN
+        if self.call.state is CallState.AGENTS_ONLY:  # whoever joined was asked along
+            for leg in self._people():
+                leg.room = Room.MAIN
         self.call.passing_on = self.hop is not None
         return [note]
 

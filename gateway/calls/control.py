@@ -300,6 +300,6 @@ class CallControl(Placing):
             case Timer.MAX_CALL:
                 return self._hang_up(TOO_LONG, EndedBy.GATEWAY)
             case Timer.NOTICE:
-                return self._release_others()
+                return self._notice_is_over()
             case _:
                 assert_never(timer)

@@ -16,7 +16,7 @@ from gateway.calls.events import (
     TransferRequested,
 )
 from gateway.calls.handing import Handing
-from gateway.calls.model import Leg
+from gateway.calls.model import Leg, Role, Room
 from gateway.calls.ordering import Ordering, word_of
 from gateway.calls.orders import Ordered
 from gateway.calls.refers import (
@@ -139,14 +139,22 @@ class Ending(Ordering):
     def _people_go_on(self, transfer: Transfer, *, by_gateway: bool) -> list[Command]:
         """Agent and consultant talk on; for the bot the call is over."""
         commands: list[Command] = [Note("customer.left", {"by": "gateway" if by_gateway else "customer"})]
+        commands += self._drop_hop(self._now, customer_left=True, by_gateway=by_gateway)
         commands += transfer.customer_left(self._now, by_gateway=by_gateway, stay=True)
         commands += [*self._after_transfer(), *self._release_replacements()]
         self.call.state = advance(CALL_TRANSITIONS, self.call.state, CallTrigger.CUSTOMER_LEFT)
         commands += [
             *self._reopen(*self.call.legs.values()),
-            *self._stop_all(Timer.RING, Timer.ACCEPT, Timer.MAX_TALK, Timer.JOIN),
+            *self._stop_all(Timer.RING, Timer.ACCEPT, Timer.MAX_TALK, Timer.JOIN, Timer.NOTICE),
         ]
         return [*commands, *self.conversation.farewell(farewell(self._last_words()))]
+
+    def _notice_is_over(self) -> list[Command]:
+        """Whoever answered for nobody has heard it; those who talk on are not meant."""
+        if self.call.state is not CallState.AGENTS_ONLY:
+            return self._release_others()
+        waiting = [leg for leg in self.call.others if leg.role is Role.AGENT and leg.room is Room.LOBBY]
+        return [command for leg in waiting for command in self._release(leg, NORMAL)]
 
     def _part(self) -> list[Command]:
         """Those who talk on after the customer are released, and whoever is called."""
@@ -176,7 +184,8 @@ class Ending(Ordering):
         heir = self._heir() if self.transfer is not None and leg.id == self.transfer.bridged else None
         if heir is not None:
             return self._pass_to(heir)
-        if hop is not None and leg is hop.referrer:
+        last = self.transfer is not None and leg.id == self.transfer.bridged
+        if hop is not None and (leg is hop.referrer or (last and hop.referrer.state is not LegState.CONNECTED)):
             return self._referrer_left()
         if hop is not None and hop.transfer is not None and hop.transfer.calls(leg.id):
             return hop.transfer.leg_ended(event, self._now)

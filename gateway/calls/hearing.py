@@ -48,6 +48,7 @@ def _heard_by(call: Call, ear: Leg, live: list[Leg]) -> Iterator[Party]:
         return
     if room is Room.CONSULT and call.consult is ConsultState.DIALLING and ear.role is not Role.SUPERVISOR:
         yield RINGBACK_TONE
+        yield from (LegParty(one.id) for one in live if one is not ear and _together(call, one, ear))
         return
     told = call.announcement
     if told is not None and told.to in (None, ear.id):
@@ -63,6 +64,10 @@ def _heard_by(call: Call, ear: Leg, live: list[Leg]) -> Iterator[Party]:
     waiting = all(leg.held or leg.peer_hold is not PeerHold.NONE for leg in company)  # true when alone
     if waiting and not bot_is_here and ear.role is not Role.SUPERVISOR:
         yield music
+
+
+def _together(call: Call, mouth: Leg, ear: Leg) -> bool:
+    return room_of(call, mouth) is room_of(call, ear) and _audible(mouth, ear)
 
 
 def _in_the_lobby(call: Call) -> Iterator[Party]:

@@ -163,7 +163,7 @@ class Hopping(Replacing):
             return self._take_place(hop.referrer, leg)
         if isinstance(self.transfer, Transfer):
             self.transfer.adopt(leg, told)
-        return [*self._reopen(self.call.customer), *self._release(hop.referrer)]
+        return [*self._reopen(self.call.customer, leg), *self._release(hop.referrer)]
 
     def _not_passed_on(self, hop: Hop, reason: TransferReason, told: JsonObject) -> list[Command]:
         """Nobody is: both are together again; or the customer is alone, and `onFail` of the transfer holds."""

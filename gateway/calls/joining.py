@@ -20,6 +20,8 @@ _WHY: dict[TransferReason, Why] = {
     TransferReason.UNREACHABLE: "unreachable",
     TransferReason.NO_AGENTS: "agent-busy",
 }
+_DEAF = (Role.CUSTOMER, Role.SUPERVISOR)
+"""To whom nobody whispers."""
 
 
 @dataclass(slots=True)
@@ -130,7 +132,8 @@ class Joining(Consulting):
             if leg.role is not Role.SUPERVISOR:
                 continue
             asked = self.call.legs.get(self._whispers_to.get(leg.id, leg.id))
-            to = asked if asked is not None and asked is not leg and asked.state is LegState.CONNECTED else agent
+            hears = asked is not None and asked.role not in _DEAF and asked.state is LegState.CONNECTED
+            to = asked if hears else agent
             leg.whisper_to = to.id if to is not None and leg.mode is SupervisorMode.WHISPER else None
             leg.watches = to.id if to is not None else self.call.customer.id
 
@@ -141,6 +144,6 @@ class Joining(Consulting):
             return None
         if leg is None or leg.state in (LegState.ENDING, LegState.ENDED):
             return "whisperTo: the call has no such leg"
-        if leg.role in (Role.CUSTOMER, Role.SUPERVISOR):
+        if leg.role in _DEAF:
             return f"whisperTo: is the leg of a {leg.role.value}; whisper to an agent or a consultant"
         return None

@@ -101,6 +101,8 @@ class Ordering(Joining):
                 return "consult" in allowed(self.call) and agent is not None and order.agent in (None, agent.id)
             case AddLeg(role=Role.AGENT):
                 return self.call.state is CallState.TALKING and "legs" in allowed(self.call)
+            case PressKeys(leg=leg_id) if self._joins(leg_id):
+                return False  # nobody is there yet who could hear them
             case ChangeLeg() | ReleaseLeg() | PressKeys():
                 return "legs" in allowed(self.call) and self._is_there(self.call.legs.get(order.leg))
             case PlayAnnouncement(to=to) if to is not None:
@@ -120,7 +122,7 @@ class Ordering(Joining):
 
     def _may_hold(self, leg: Leg | None, *, on: bool) -> bool:
         """This one of the people. (The customer: as `allowed` says.)"""
-        if leg is None or leg.held is on or leg.role is Role.SUPERVISOR:
+        if leg is None or leg.held is on or leg.role is Role.SUPERVISOR or leg.room is Room.LOBBY:
             return False
         return leg.state is LegState.CONNECTED and self.call.state in (CallState.TALKING, CallState.AGENTS_ONLY)
 

@@ -230,7 +230,7 @@ class AmongPeople(Desk):
         if isinstance(self.transfer, Transfer):
             told: JsonObject = {"kind": "joined", "status": "SUCCESS", "legId": heir.id, "at": rfc3339(self._now)}
             self.transfer.adopt(heir, told)
-        return self._reopen(self.call.customer)
+        return self._reopen(self.call.customer, heir)
 
     def _relay(self, leg_id: LegId, digit: str) -> list[Command]:
         """Keys follow the edges of the leg that pressed them (house.md): the bridge carries none by itself."""

@@ -454,3 +454,11 @@ def test_a_customers_side_that_passed_the_call_on_is_in_the_hops() -> None:
     desk.leaves(0)
     (told,) = [ask.data for ask in desk.asks if ask.event.value == "transfer"]
     assert [(hop["kind"], hop["status"]) for hop in told["hops"]] == [("refer", "SUCCESS")]
+
+
+def test_who_comes_over_on_hold_is_not_held_here() -> None:
+    desk = Desk().bridged()
+    refers(desk, to(replaces=LegId("leg_x")))
+    bob = Leg(LegId("leg_bob"), Role.AGENT, LegState.CONNECTED, held=True, muted=True)
+    desk.happens(LegTakenOver(bob, BOB))
+    assert desk.heard() == {(LegParty(bob.id), CUSTOMER), (CUSTOMER, LegParty(bob.id))}

@@ -7,12 +7,24 @@ import pytest
 from gateway.calls.allowed import allowed
 from gateway.calls.causes import NORMAL
 from gateway.calls.commands import Dial, EndCall, Hangup, Note, Play, SendDigits, StopPlayback, Timer, TurnDown
-from gateway.calls.events import LegAnswered, LegEnded, PlaybackEnded
-from gateway.calls.model import BotParty, LegId, LegParty, MusicParty, Party, Role, Spoken, SupervisorMode
+from gateway.calls.events import LegAnswered, LegEnded, PlaybackEnded, TransferRequested
+from gateway.calls.model import (
+    RINGBACK_TONE,
+    BotParty,
+    LegId,
+    LegParty,
+    MusicParty,
+    Party,
+    Role,
+    Spoken,
+    SupervisorMode,
+)
 from gateway.calls.orders import (
     AddLeg,
     ChangeLeg,
     Consult,
+    EndConsult,
+    Hold,
     Order,
     Ordered,
     PlayAnnouncement,
@@ -21,11 +33,13 @@ from gateway.calls.orders import (
     StopAnnouncement,
 )
 from gateway.calls.outbound import NoWay, TransferReason
+from gateway.calls.refers import ReferReceived, ReferTarget
 from gateway.calls.states import CallState, ConsultState, LegState
 from gateway.calls.switch import Switch
 from tests.scripted_call import LEG, Everywhere
 from tests.unit.calls.test_transfer import CUSTOMER, Desk
 
+BOB = Switch.model_validate({"phoneNumber": "+4916"})
 CARL = Switch.model_validate({"phoneNumber": "+4917"})
 MUSIC = MusicParty("hold/calm")
 JOINS = LegId("leg_joins")
@@ -170,6 +184,71 @@ def test_while_the_agent_consults_who_joined_stays_with_the_customer() -> None:
     assert desk.hears(CARL_LEG) == {desk.ann, LegParty(desk.leg(2))}, "they all hear each other"
 
 
+def test_those_who_talk_on_without_the_customer_hear_each_other_when_the_consultant_goes() -> None:
+    for ends in ("by the consultant", "by the agent"):
+        desk = Conference().talks().joined().orders(Consult(BOB))
+        desk.answers(2)
+        desk.customer_leaves()
+        if ends == "by the agent":
+            desk.orders(EndConsult())
+        else:
+            desk.leaves(2)
+        assert desk.hears(CARL_LEG) == {desk.ann} and desk.hears(desk.ann) == {CARL_LEG}, ends
+
+
+def test_those_who_talk_on_hear_each_other_and_the_consultant_ring() -> None:
+    desk = Conference().talks().joined().orders(Consult(BOB))
+    desk.customer_leaves()
+    assert desk.hears(CARL_LEG) == {desk.ann, RINGBACK_TONE} and desk.hears(desk.ann) == {CARL_LEG, RINGBACK_TONE}
+    desk.fails(486, number=2)
+    assert desk.hears(CARL_LEG) == {desk.ann}
+
+
+def hops_ended(desk: Conference) -> list[tuple[object, ...]]:
+    ended = [c.fields for c in desk.all if isinstance(c, Note) and c.name == "transfer.ended" and "hopOf" in c.fields]
+    return [(one["reason"], one["hangup"]) for one in ended]
+
+
+def test_nobody_is_called_for_a_customer_who_has_left_those_who_talk_on() -> None:
+    desk = Conference().talks().joined()
+    desk.happens(TransferRequested(BOB))
+    desk.customer_leaves()
+    assert desk.state is CallState.AGENTS_ONLY and hops_ended(desk) == [("caller-abandoned", True)]
+    assert [hangup.leg_id for hangup in desk.did(Hangup)] == [desk.leg(2)]
+    assert Timer.RING not in desk.timers
+    desk.goes(desk.leg(2))
+    assert desk.hears(CARL_LEG) == {desk.ann}
+
+
+def test_who_was_briefed_for_a_customer_who_has_left_is_told_and_those_who_talk_on_are_not() -> None:
+    desk = Conference().talks().joined()
+    desk.happens(TransferRequested(Switch.model_validate({"phoneNumber": "+4916", "announce": {"text": "hi"}})))
+    desk.answers(2)
+    desk.customer_leaves()
+    assert desk.hears(LegParty(desk.leg(2))) == {BotParty()} and desk.hears(CARL_LEG) == {desk.ann}
+    desk.time_passes(Timer.NOTICE)
+    assert [hangup.leg_id for hangup in desk.did(Hangup)] == [desk.leg(2)]
+    assert desk.hears(CARL_LEG) == {desk.ann}
+
+
+def test_who_is_the_agent_from_now_on_is_not_held_or_muted() -> None:
+    for change in (ChangeLeg(JOINS, held=True), ChangeLeg(JOINS, muted=True)):
+        desk = Conference().talks().joined().orders(change)
+        desk.leaves(0)
+        assert desk.hears(CUSTOMER) == {CARL_LEG}, change
+
+
+def test_the_customer_is_called_through_when_all_who_talked_are_gone() -> None:
+    desk = Conference().talks().joined()
+    desk.happens(ReferReceived(desk.ann.leg_id, 7, ReferTarget("sip:+4916@gw", "+4916", True)))
+    desk.leaves(0)
+    assert desk.state is CallState.TALKING and desk.hears(CUSTOMER) == {CARL_LEG}
+    desk.goes(JOINS)
+    assert desk.state is CallState.TRANSFERRING
+    desk.answers(2)
+    assert desk.state is CallState.TALKING and desk.hears(CUSTOMER) == {LegParty(desk.leg(2))}
+
+
 # ── Supervisors ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -215,6 +294,21 @@ def test_nobody_whispers_to_a_customer(to: LegId, detail: str) -> None:
     assert desk.refuses(add) == TurnDown("legs", "invalid", detail)
     desk.supervised()
     assert desk.refuses(ChangeLeg(SUE.leg_id, whisper_to=to)) == TurnDown("legs", "invalid", detail)
+
+
+def test_whoever_becomes_the_customer_hears_no_whisper_and_the_agent_hears_it_again() -> None:
+    desk = Conference(ways=Everywhere(refers={"acme"})).talks().supervised(SupervisorMode.WHISPER)
+    desk.happens(ReferReceived(LEG, 7, ReferTarget("sip:+4916@gw", "+4916", True)))
+    new = LegParty(desk.leg(2))
+    desk.orders(ChangeLeg(SUE.leg_id, whisper_to=new.leg_id))
+    desk.answers(2)
+    assert desk.control.call.customer.id == new.leg_id
+    assert desk.hears(new) == {desk.ann} and desk.hears(desk.ann) == {new, SUE}
+
+
+def test_an_agent_who_hears_the_consultant_ring_hears_the_whisper() -> None:
+    desk = Conference().talks().supervised(SupervisorMode.WHISPER).orders(Consult(BOB))
+    assert desk.hears(desk.ann) == {RINGBACK_TONE, SUE} and desk.hears(CUSTOMER) == {MUSIC}
 
 
 def test_a_supervisor_listens_to_the_bot_and_stays_when_people_come_and_go() -> None:
@@ -306,6 +400,15 @@ def test_keys_go_to_one_leg() -> None:
     desk = Conference().talks().orders(PressKeys(LEG, "1w#"))
     assert desk.did(SendDigits) == [SendDigits(LEG, "1w#", 120)]
     assert desk.refuses(PressKeys(LegId("leg_x"), "1")) == TurnDown("legs")
+    desk.orders(AddLeg(JOINS, CARL, Role.AGENT))
+    assert desk.refuses(PressKeys(JOINS, "1")) == TurnDown("legs"), "it has not answered"
+
+
+def test_who_is_briefed_is_not_held() -> None:
+    desk = Conference().talks()
+    desk.happens(TransferRequested(Switch.model_validate({"phoneNumber": "+4916", "announce": {"text": "hi"}})))
+    desk.answers(1)
+    assert desk.refuses(Hold(True, desk.leg(1))) == TurnDown("hold")
 
 
 # ── Announcements ───────────────────────────────────────────────────────────────────────────────────
