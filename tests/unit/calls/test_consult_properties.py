@@ -253,6 +253,7 @@ class AnyConsult(RuleBasedStateMachine):
             assert len(rooms) <= 1, "those who talk on hear each other"
             consult = self.desk.control.consult
             assert consult is None or consult.agent.state is LegState.CONNECTED, "nobody rings for nobody"
+            assert self.desk.control.hop is None, "and nobody for a customer who has left"
 
     @invariant()
     def the_rooms_are_those_of_the_table(self) -> None:
@@ -284,6 +285,7 @@ class AnyConsult(RuleBasedStateMachine):
         ended = Counter(n.fields["transferId"] for n in notes if n.name == "transfer.ended")
         under_way = [self.desk.control.transfer, self.desk.control.hop.transfer if self.desk.control.hop else None]
         assert started == ended + Counter(one.id for one in under_way if one is not None)
+        assert self.up() or not any(under_way)
         told = [ask for ask in self.desk.asks if ask.event.value == "hangup"]
         assert (len(told) <= 1 and self.desk.asks[-1:] == told) or not told
 
