@@ -148,7 +148,7 @@ class CallControl(Placing):
             case RepliesPushed():
                 return self._pushed(event.response)
             case TransferRequested():
-                return [*rights.beyond(event, self._agent(), self.outbound)] or self._asked_to_transfer(event.switch)
+                return [*rights.beyond(event, self._acting(), self.outbound)] or self._asked_to_transfer(event.switch)
             case TransferCancelled():
                 return self._cancel(now)
             case TimerFired():
@@ -164,7 +164,7 @@ class CallControl(Placing):
             case ClaimRefused():
                 return self._claim_refused()
             case Ordered():
-                return [*rights.beyond(event, self._agent(), self.outbound)] or self._ordered(event.order)
+                return [*rights.beyond(event, self._acting(), self.outbound)] or self._ordered(event.order)
             case HangupRequested():
                 return self._hang_up(event.cause, event.by)
             case _:

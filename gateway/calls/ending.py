@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.calls import rights
+from gateway.calls.allowed import allowed
 from gateway.calls.causes import LOST, NORMAL, Cause, EndedBy
 from gateway.calls.commands import Command, EndCall, Hangup, Note, Reject, StopTimer, Timer, TurnDown
 from gateway.calls.events import (
@@ -61,7 +62,14 @@ class Ending(Ordering):
 
     def _is_theirs(self, event: Event) -> bool:
         """Whether an agent who asks for this is the one who acts."""
-        return rights.is_theirs(event, self.consult.agent if self.consult else self._agent(), self.call.legs)
+        return rights.is_theirs(event, self._acting(), self.call.legs)
+
+    def _acting(self) -> Leg | None:
+        """Whose consult it is, or who talks to the customer; once that one has left, the first of those who talk on."""
+        if self.consult is not None:
+            return self.consult.agent
+        talk_on = self._people() if self.call.state is CallState.AGENTS_ONLY else []
+        return talk_on[0] if talk_on else self._agent()
 
     def _turned_away(self, event: Event) -> list[Command]:
         """What comes too late, or from somebody else, and would be left hanging."""
@@ -81,7 +89,7 @@ class Ending(Ordering):
                 return [TurnDown("transfer")]
             case TransferCancelled():
                 return [TurnDown("cancel-transfer")]
-            case HangupRequested(agent=str()) if self._ending is None and self._gone is None:
+            case HangupRequested(agent=str()) if "hangup" in allowed(self.call):
                 return [TurnDown("hangup")]
             case _:
                 return []

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.calls.causes import NORMAL, EndedBy
 from gateway.calls.commands import Dial, Hangup, Note, TurnDown
-from gateway.calls.events import Event, HangupRequested, TransferCancelled, TransferRequested
+from gateway.calls.events import Event, HangupRequested, LegAnswered, TransferCancelled, TransferRequested
 from gateway.calls.model import LegId, Role
 from gateway.calls.orders import AddLeg, ChangeLeg, Consult, EndConsult, Forward, Hold, Merge, Order, Ordered, Swap
 from gateway.calls.refers import AnswerRefer, ReferReceived, ReferTarget
@@ -162,3 +162,22 @@ def test_whoever_talks_may_end_the_call() -> None:
     desk = ann_talks()
     assert any(isinstance(c, Hangup) for c in desk.happens(HangupRequested(NORMAL, EndedBy.GATEWAY, "ann")))
     assert not desk.happens(HangupRequested(NORMAL, EndedBy.GATEWAY, "ann")), "asking again while it ends is fine"
+
+
+def test_the_right_is_needed_after_the_customer_has_left_too() -> None:
+    desk = ann_talks("consult", "forward")
+    consults(desk, BOB)
+    desk.answers(1)
+    desk.customer_leaves()
+    external = AddLeg(LegId("leg_x"), NUMBER, Role.SUPERVISOR)
+    assert refused(desk.happens(Ordered(external, "ann"))) == ("legs", "forbidden")
+
+
+def test_the_first_of_those_who_talk_on_acts() -> None:
+    desk = ann_talks("consult", "forward")
+    desk.happens(Ordered(AddLeg(LegId("leg_x"), BOB, Role.AGENT)))
+    desk.happens(LegAnswered(LegId("leg_x"), "PCMU"))
+    desk.customer_leaves()
+    assert refused(desk.happens(HangupRequested(NORMAL, EndedBy.GATEWAY, "bob"))) == ("hangup", "state")
+    ended = desk.happens(HangupRequested(NORMAL, EndedBy.GATEWAY, "ann"))
+    assert {c.leg_id for c in ended if isinstance(c, Hangup)} == {desk.leg(0), LegId("leg_x")}
