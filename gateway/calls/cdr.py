@@ -146,7 +146,10 @@ class Tally:
             for leg_id, leg in self._legs.items() if leg.left is None
         ]  # fmt: skip
         missing += [_cut_off(one, self._bridged.get(id_), at, here) for id_, one in self._under_way.items()]
-        end |= {"endedBy": EndedBy.GATEWAY.value, "durationMs": _milliseconds(self._answered_at, at)}
+        end |= {
+            "endedBy": EndedBy.GATEWAY.value,
+            "durationMs": _milliseconds(self._answered_at, self._customer_until(at)),
+        }
         ever = tuple(sorted(self._agents))
         return [*missing, Happening(Type.CALL_ENDED, at, last.call_id, None, last.channel, last.trunk, end, ever)]
 
@@ -155,6 +158,11 @@ class Tally:
         staying = {leg.agent for leg in self._legs.values() if leg.left is None}
         gone = {leg.agent for leg in self._legs.values()} - staying
         return tuple(agent for agent in self.last.agents if agent not in gone)
+
+    def _customer_until(self, at: float) -> float:
+        """When the customer left, if that was before the call was cut off `at`: people may have talked on."""
+        ends = (leg.left.at if leg.left else at for leg in self._legs.values() if leg.role == "customer")
+        return max(ends, default=at)
 
     def _final_status(self) -> int | None:
         return 200 if self._answered_at is not None else None

@@ -199,3 +199,17 @@ def test_a_leg_that_went_to_another_call_is_not_left_over_by_a_crash():
     call = talking()
     call.happens(PeerClaimed(LEG, CallId("call_2")))
     assert call.agent not in {h.leg_id for h in crashed(call.told_all, NOW) if h.type == "leg.left"}
+
+
+def test_a_crash_after_the_customer_left_does_not_lengthen_the_call():
+    def told(type_: Type, at: float, leg: str | None = None, **data: str) -> Happening:
+        return Happening(type_, at, CallId("call_1"), LegId(leg) if leg else None, "reception", "acme", data)
+
+    cut = [
+        told(Type.CALL_STARTED, 0.0, "leg_1", direction="inbound"),
+        told(Type.LEG_JOINED, 1.0, "leg_1", role="customer"),
+        told(Type.CALL_ANSWERED, 1.0),
+        told(Type.LEG_JOINED, 2.0, "leg_2", role="agent"),
+        told(Type.LEG_LEFT, 10.0, "leg_1", role="customer"),
+    ]
+    assert fold([*cut, *crashed(cut, 500.0)]).duration_ms == 9000
