@@ -234,9 +234,15 @@ def prompts_make(
 @keys_app.command("add")
 def keys_add(
     name: Annotated[str, typer.Argument(help="What the key is for; names are unique.")],
-    scope: Annotated[list[str], typer.Option(help="calls:read, calls:control, bot:reply, admin, …; may be repeated.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(
+            help="calls:read, calls:control, bot:reply, supervise (listen to calls), agents (their states), admin (the "
+            "node: trunks, webhooks, drain); may be repeated."
+        ),
+    ],
     channel: Annotated[list[str] | None, typer.Option(help="Bind it to a channel's calls; may be repeated.")] = None,
-    agent: Annotated[str | None, typer.Option(help="Bind it to the calls of an agent.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Bind it to the calls of an agent of the dialplan.")] = None,
     settings: SettingsOption = None,
     dialplans: DialplansOption = None,
 ) -> None:

@@ -40,13 +40,19 @@ async def add_key(
         raise RecordsError(f"--scope {unknown}: write one of {' '.join(Scope)}")
     stranger = next((channel for channel in channels if channel not in plan.channels), None)
     if stranger is not None:
-        raise RecordsError(f"--channel {stranger}: the dialplan has {', '.join(plan.channels) or 'no channels'}")
+        raise RecordsError(_elsewhere("channel", stranger, list(plan.channels)))
     if agent is not None and agent not in plan.agents:
-        raise RecordsError(f"--agent {agent}: the dialplan has {', '.join(plan.agents) or 'no agents'}")
+        raise RecordsError(_elsewhere("agent", agent, list(plan.agents)))
     bound = frozenset(channels) if channels else None
     async with _visit(url) as visit:
         text, _ = await visit.keys.add(name, frozenset(scopes), time.time(), channels=bound, agent=agent)
     return text
+
+
+def _elsewhere(kind: str, name: str, known: Sequence[str]) -> str:
+    """This plan does not have it; the plan that is meant may be another."""
+    has = f"write one of {', '.join(known)}" if known else f"the dialplan has no {kind}s"
+    return f"--{kind} {name}: {has}, or name the dialplan that has it with --dialplans"
 
 
 async def revoke_key(url: str, name: str) -> None:

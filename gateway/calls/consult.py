@@ -125,12 +125,15 @@ class Consulting(Hopping):
                 return [*commands, *forwarded, *([] if agent_gone else self._release(consult.agent))]
             self._go_consult(ConsultTrigger.ANSWERED)
         elif hunt.outcome is not None:
-            return self._consult_failed(consult, hunt.outcome.reason, hunt.outcome.sip_status)
+            return self._consult_failed(consult, hunt.outcome.reason, hunt.outcome.sip_status, hunt.outcome.detail)
         return commands
 
-    def _consult_failed(self, consult: Consult, reason: TransferReason, status: int | None) -> list[Command]:
+    def _consult_failed(
+        self, consult: Consult, reason: TransferReason, status: int | None, detail: str | None
+    ) -> list[Command]:
         """Busy, no answer: the agent is with the customer again, by itself and in one step."""
-        failed = self._said("consult.failed", reason=reason.value, sipStatus=status)
+        why = {"detail": detail} if detail is not None else {}
+        failed = self._said("consult.failed", reason=reason.value, sipStatus=status, **why)
         alone = consult.agent.state is not LegState.CONNECTED
         over = self._consult_over("consultant", told=failed)
         if alone and isinstance(self.transfer, Transfer):

@@ -20,7 +20,7 @@
 | `transfer.ended` | how it ended; exactly one for each that started | the status object of transfer.md |
 | `consult.started` | the agent asks somebody, the customer hears music | `consultId` `hopOf` `method` `targets`; `note` |
 | `consult.ringing` `consult.answered` | how far it is | `consultId` `hopOf` `legId` `target` |
-| `consult.failed` | nobody was reached: agent and customer are together again | `consultId` `target` `reason` `sipStatus` |
+| `consult.failed` | nobody was reached: agent and customer are together again | `consultId` `target` `reason` `sipStatus`; `detail`: the field that is wrong |
 | `consult.swapped` `consult.merged` | the agent changed rooms; all three are in one | `consultId` `target`; `state` |
 | `consult.forwarded` | the agent left, the consultant is the agent now | `consultId` `target` `legId` |
 | `consult.ended` | the consultant is gone | `consultId` `target` `by` |

@@ -156,7 +156,7 @@ def log_command(log: Logger, command: Command) -> None:
         case Note():
             log.info(command.name, **{("bot_event" if k == "event" else k): v for k, v in command.fields.items()})
         case TurnDown():
-            log.info("order.late", order=command.what)
+            log.info("order.refused", order=command.what, why=command.why)
         case EndCall():
             log.info(
                 "call.ended",

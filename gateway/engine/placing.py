@@ -1,6 +1,6 @@
 """Places a call: says at once why it cannot be, or makes the call that is to be begun; used by engine.py."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from gateway.engine.ways import Ways
 NO_SUCH_CHANNEL: Final = "channel: there is no such channel for this key"
 """Also what a key is told that may not use the channel: it does not learn whether there is one."""
 _SOON_S: Final = 5
+_LISTED: Final = 20
 _WHY: Final[dict[TransferReason, Why]] = {
     TransferReason.BLOCKED: "blocked",
     TransferReason.UNREACHABLE: "unreachable",
@@ -100,12 +101,18 @@ def _for_whom(
             raise NotPlaced("unreachable", f"channel {name} is full")
         return running.policies[name], running.bots.__getitem__, None
     if wanted.agent not in plan.agents:
-        raise NotPlaced("invalid", f'agent: there is no agent "{wanted.agent}"')
+        raise NotPlaced("invalid", _no_such("agent", wanted.agent, plan.agents))
     if by_agent is not None and "external" not in plan.agents[wanted.agent].may:
         raise NotPlaced("forbidden", f"agent {by_agent} may not call anybody outside: agents.{by_agent}.may says so")
     to_agent = running.call_to(wanted.agent)
     agent = to_agent.model_copy(update={"timeout_s": wanted.timeout_s})
     return ChannelPolicy(TO_AGENT), running.bots_and(TO_AGENT, running.attendant(to_agent)), agent
+
+
+def _no_such(kind: str, name: str, known: Iterable[str]) -> str:
+    """A sentence that says what to write instead."""
+    some = ", ".join(sorted(known)[:_LISTED])
+    return f'{kind}: there is no {kind} "{name}"; ' + (f"write one of {some}" if some else f"the plan has no {kind}s")
 
 
 def _trunk_for(switch: Switch, channel: str, running: Running) -> str:
@@ -114,7 +121,7 @@ def _trunk_for(switch: Switch, channel: str, running: Running) -> str:
     if switch.contact is not None:
         contact = running.plan.contacts.get(switch.contact)
         if contact is None:
-            raise NotPlaced("invalid", f'contact: there is no contact "{switch.contact}"')
+            raise NotPlaced("invalid", _no_such("contact", switch.contact, running.plan.contacts))
         return contact.trunk
     planned = running.plan.channels.get(channel)
     trunk = switch.trunk or (planned.trunk if planned is not None else None)

@@ -31,10 +31,13 @@ async def run_order(access: Access, call: str | None, order: Order, say: Say, *,
         say(json.dumps(answer))
         return
     fields = fit(answer)
-    after, allowed = call_of(fields), fields.get("allowed")
+    after, words = call_of(fields), fields.get("allowed")
+    allowed = [str(word) for word in words] if isinstance(words, list) else []
     if order.word == "consult" and after.consult == "none":
-        raise WatchError(told.failed_at_once(call_id))
-    say(told.now(after, [str(word) for word in allowed] if isinstance(allowed, list) else []))
+        raise WatchError(told.failed_at_once(call_id, order.word))
+    if order.word == "transfer" and "cancel-transfer" not in allowed:
+        raise WatchError(told.failed_at_once(call_id, order.word))
+    say(told.now(after, allowed))
     known = {leg.leg_id for leg in before.legs}
     for leg in after.legs:
         if leg.role == "supervisor" and leg.leg_id not in known:

@@ -58,7 +58,7 @@ def only_supervisor(row: CallRow) -> str:
     if len(listening) == 1:
         return listening[0].leg_id
     if not listening:
-        raise UsageError("nobody listens to this call: say who shall, with --agent, --number or --sip-uri")
+        raise UsageError("nobody listens to this call: say who shall, with --agent, --number, --sip-uri or --contact")
     raise UsageError(f"say which with --leg: {_named(listening, row)}")
 
 

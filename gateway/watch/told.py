@@ -16,6 +16,8 @@ _COMMANDS: Final = (
 
 def now(row: CallRow, allowed: Sequence[str]) -> str:
     """The call as it is now: where it is and what it takes, then who is where and hears whom."""
+    if row.legs and all(leg.state == "ending" for leg in row.legs):
+        return f"{row.call_id} is ending: everybody is being hung up"
     following = _commands(allowed)
     ahead = f"; next: {', '.join(following)}" if following else ""
     return f"{row.call_id} is {_state(row.state, row.consult)}{ahead}" + _scene(row)
@@ -27,9 +29,9 @@ def called(row: CallRow, leg_id: str) -> str:
     return f"{name} is called; then: switchhook monitor {row.call_id} --leg {leg_id} --mode whisper, or --end"
 
 
-def failed_at_once(call_id: str) -> str:
-    """A consult that the API took, and whom nobody can call: it was over before the answer came."""
-    return f"{call_id}: the consult failed at once; switchhook watch --once --call {call_id} shows why"
+def failed_at_once(call_id: str, what: str) -> str:
+    """A consult or transfer that the API took, and whom nobody can call: it was over before the answer came."""
+    return f"{call_id}: the {what} failed at once; switchhook watch --once --call {call_id} shows why"
 
 
 def listed(row: CallRow, at: float, numbers: Numbers) -> str:

@@ -130,7 +130,7 @@ async def test_the_agent_is_called_first(desk: Desk):
         ({**TO_BOT, "headers": {"Y-Why": "z"}}, "invalid", "headers: trunk acme lets no bot set Y-Why"),
         ({**TO_BOT, "userToUser": [{"data": "41" * 1000}] * 8}, "invalid", "userToUser: "),
         ({"contact": "lib", "channel": "hello"}, "invalid", 'contact: there is no contact "lib"'),
-        ({**FOR_ANN, "agent": "eve"}, "invalid", "agent: there is no agent"),
+        ({**FOR_ANN, "agent": "eve"}, "invalid", 'agent: there is no agent "eve"; write one of ann'),
     ],
 )
 async def test_what_cannot_be_dialled(desk: Desk, body: dict[str, Any], why: str, detail: str):
