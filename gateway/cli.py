@@ -238,7 +238,7 @@ def keys_add(
         list[str],
         typer.Option(
             help="calls:read, calls:control, bot:reply, supervise (listen to calls), agents (their states), admin (the "
-            "node: trunks, webhooks, drain); may be repeated."
+            "node: webhooks, drain, reload); may be repeated."
         ),
     ],
     channel: Annotated[list[str] | None, typer.Option(help="Bind it to a channel's calls; may be repeated.")] = None,

@@ -17,7 +17,7 @@ _COMMANDS: Final = (
 def now(row: CallRow, allowed: Sequence[str]) -> str:
     """The call as it is now: where it is and what it takes, then who is where and hears whom."""
     if row.legs and all(leg.state == "ending" for leg in row.legs):
-        return f"{row.call_id} is ending: everybody is being hung up"
+        return f"{row.call_id} is ending\n  everybody is being hung up"
     following = _commands(allowed)
     ahead = f"; next: {', '.join(following)}" if following else ""
     return f"{row.call_id} is {_state(row.state, row.consult)}{ahead}" + _scene(row)

@@ -198,11 +198,12 @@ def _ended(data: Mapping[str, object], _: Numbers) -> str:
 
 
 def _joined(data: Mapping[str, object], _: Numbers) -> str:
-    return " ".join(filter(None, (text(data, "role"), text(data, "codec"))))
+    return " ".join(filter(None, (text(data, "role"), text(data, "agent"), text(data, "codec"))))
 
 
 def _left(data: Mapping[str, object], _: Numbers) -> str:
-    return f"{text(data, 'role')}, by {text(data, 'by')}: {_cause(data)}"
+    who = " ".join(filter(None, (text(data, "role"), text(data, "agent"))))
+    return f"{who}, by {text(data, 'by')}: {_cause(data)}"
 
 
 def _digit(data: Mapping[str, object], numbers: Numbers) -> str:
@@ -226,9 +227,18 @@ def _cause(data: Mapping[str, object]) -> str:
     return "/".join(cause_of(data))
 
 
+_FIRST: Final = ("status", "target", "targets", "number", "reason", "detail")
+
+
 def _generic(data: Mapping[str, object], numbers: Numbers) -> str:
-    """Of types that have no words of their own, also such as are not known: `name=value`, digits masked."""
-    return " ".join(f"{key}={_value(value, numbers)}" for key, value in data.items() if value not in (None, [], {}))
+    """Of types that have no words of their own, also such as are not known: `name=value`, digits masked. Whom and why
+    first, ids last: a screen has no room for all."""
+    said = {key: value for key, value in data.items() if value not in (None, [], {})}
+    return " ".join(f"{key}={_value(said[key], numbers)}" for key in sorted(said, key=_weight))
+
+
+def _weight(key: str) -> int:
+    return _FIRST.index(key) if key in _FIRST else len(_FIRST) + (key.endswith("Id") or key == "hopOf")
 
 
 def _value(value: object, numbers: Numbers) -> str:

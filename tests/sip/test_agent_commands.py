@@ -146,7 +146,8 @@ async def test_a_refusal_says_what_can_be_done_instead(talk: Talk, home: Path, g
     reader = (await switchhook_key(home, "reader", "calls:read"))["SWITCHHOOK_KEY"]
     for words, code, says in (
         (("merge",), 1, rf"{talk.id} is talking \(consult: none\); it takes now: consult, transfer, hold, .*hangup"),
-        (("consult", "--agent", "bobb"), 1, rf"{talk.id}: .*"),
+        (("consult", "--agent", "bobb"), 1, rf"{talk.id}: the consult failed at once; .* shows why"),
+        (("transfer", "--agent", "bobb"), 1, rf"{talk.id}: the transfer failed at once; .* shows why"),
         (("hold", "--leg", "consult"), 2, r"--leg consult: the call has customer \(leg_.*\), agent \(leg_.*\)"),
         (("swap", "zzz"), 1, rf"no call that is up has an id that begins or ends with zzz: {talk.id} .*"),
         (("swap", "7"), 2, "7 is no call: write an id, its beginning or ending, or last; switchhook calls shows them"),

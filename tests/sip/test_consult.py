@@ -178,6 +178,8 @@ async def test_a_number_outside_the_policy_is_not_dialled(talk: Talk) -> None:
     assert call["consultState"] == "none" and talk.consultant.invites == []
     await talk.happens("consult.failed")
     assert await talk.told_of("consult") == ["consult.started", "consult.failed"]
+    failed = (await talk.history("consult"))[-1]["data"]
+    assert failed["reason"] == "blocked" and failed["detail"].startswith("phoneNumber: "), failed
     await talk.everybody_hears(BACK)
     await talk.customer.hangs_up()
     await talk.is_over()

@@ -28,7 +28,7 @@ def test_where_the_call_is_what_it_takes_and_who_hears_whom() -> None:
 
 def test_a_call_that_was_hung_up_is_not_said_to_talk() -> None:
     legs = tuple(replace(leg, state="ending") for leg in TALK.legs)
-    assert told.now(replace(TALK, legs=legs), []) == "call_1 is ending: everybody is being hung up"
+    assert told.now(replace(TALK, legs=legs), []) == "call_1 is ending\n  everybody is being hung up"
 
 
 def test_a_call_in_the_list() -> None:

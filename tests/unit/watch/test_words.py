@@ -119,6 +119,12 @@ def test_time_that_passed(seconds: float, says: str) -> None:
         (event(1, "bot.replied", seq_=1, replies=["text", "dtmf"]), "seq=1 replies=text,dtmf", None),
         (ended(1), "by customer: completed/normal, 12.3 s", None),
         (event(1, "leg.joined", role="customer", codec="PCMU"), "customer PCMU", None),
+        (event(1, "leg.joined", role="agent", agent="ann", codec="PCMU"), "agent ann PCMU", None),
+        (
+            event(1, "consult.failed", consultId="cons_1", hopOf="xfer_1", target="zed", reason="busy", sipStatus=486),
+            "target=zed reason=busy sipStatus=486 consultId=cons_1 hopOf=xfer_1",
+            None,
+        ),
         (event(1, "bot.asked", event="dtmf", again=True), "dtmf, again", None),
     ],
 )  # fmt: skip
