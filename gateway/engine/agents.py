@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from gateway.calls.model import Call, Leg
 from gateway.calls.outbound import Right
+from gateway.calls.states import LegState
 from gateway.calls.witnesses import leg_of
 from gateway.dialplan.schema import Dialplan
 from gateway.engine.live import Live
@@ -101,6 +102,6 @@ class Agents:
     def _busy_with(self, agent: str) -> tuple[Call, Leg] | None:
         for live in self._live.calls.values():
             leg = leg_of(live.call, agent)
-            if leg is not None:
+            if leg is not None and leg.state is not LegState.ENDING:  # who was released is free
                 return live.call, leg
         return None

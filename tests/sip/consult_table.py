@@ -82,7 +82,7 @@ def _ordered(at: Where, step: str) -> Where | None:
     free = at.consult == "none" and not at.passing_on
     apart = at.consult in ("consulting", "swapped")
     match step:
-        case "consult" if free:
+        case "consult" if free and at.agent == "agent":  # the one who would be asked is not the agent by now
             return replace(at, consult="dialling", held=False)
         case "transfer" if free:
             return replace(at, passing_on=True)

@@ -148,7 +148,7 @@ def _fits(step: str, taken: bool, told: tuple[int, Any]) -> bool:
         return status in (202, 409)
     if taken:
         return status == 202
-    return status == 409 and body["code"] in ("illegal-state", "agent-busy") and "allowed" in body
+    return status == 409 and (body["code"] == "agent-busy" or (body["code"] == "illegal-state" and "allowed" in body))
 
 
 async def _comes_out(cast: Cast, race: Race, told: list[tuple[int, Any]]) -> list[Where]:
