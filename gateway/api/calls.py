@@ -8,7 +8,7 @@ from gateway.api.control import Control, NotNow
 from gateway.api.event_types import types_of
 from gateway.api.models import CallDetail, CallOut, Calls, CallsQuery, Events, EventsQuery, HangUpQuery
 from gateway.api.operations import Answer, Asked, Operation
-from gateway.api.problems import Code
+from gateway.api.problems import ApiProblem, Code
 from gateway.api.reach import Reach, illegal, not_found, turned_down
 from gateway.api.reading import read_query, read_replies, read_switch, refused
 from gateway.api.views import call_detail, call_out, events_page, over_detail
@@ -101,6 +101,8 @@ class CallsApi:
     async def push_replies(self, asked: Asked) -> Answer:
         """POST /v1/calls/{id}/replies"""
         call = await self._reach.commandable(asked)
+        if asked.caller.key.agent is not None:
+            raise ApiProblem(Code.FORBIDDEN, "replies are a bot's; the key is bound to an agent")
         response = read_replies(asked.body)
         if not allowed(call):
             raise illegal(call)

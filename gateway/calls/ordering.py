@@ -29,6 +29,8 @@ from gateway.calls.orders import (
 )
 from gateway.calls.states import CallState, LegState
 
+LEAST_LOOP_MS: Final = 500
+"""What is shorter is not repeated: each time stands in the journal."""
 KEY_MS: Final = 120
 """How long a key is pressed."""
 _WORDS: Final[dict[type, CommandWord]] = {
@@ -187,12 +189,13 @@ class Ordering(Joining):
         return [play]
 
     def _announced(self, event: PlaybackEnded) -> list[Command]:
-        """It has been heard to its end. What could not be made is not tried again and again."""
+        """It has been heard to its end. What could not be made, or is all but nothing, is not repeated."""
         told = self.call.announcement
         if told is None or told.playback_id != event.playback_id:
             return []
         self.call.announcement = None
-        return self._announce(self._repeats) if self._repeats is not None and event.played_ms else []
+        again = self._repeats is not None and event.played_ms >= LEAST_LOOP_MS
+        return self._announce(self._repeats) if self._repeats is not None and again else []
 
     def _stop_announcement(self) -> list[Command]:
         told, self.call.announcement, self._repeats = self.call.announcement, None, None

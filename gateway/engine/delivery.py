@@ -85,7 +85,7 @@ class Pace:
 
 def shown(url: str) -> str:
     """The URL as the log may have it: its query may be a secret."""
-    return url.partition("?")[0]
+    return url.partition("#")[0].partition("?")[0]
 
 
 class Delivery:

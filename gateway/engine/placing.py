@@ -60,6 +60,9 @@ class Placing:
         if shut is not None:
             raise NotPlaced("unreachable", str(shut), self._intake.retry_after_s)
         policy, bot_of, agent = _for_whom(wanted, running, self._live, by_agent)
+        engaged = self._ways.engaged(wanted.agent) if wanted.agent is not None else None
+        if engaged is not None:
+            raise NotPlaced("agent-busy", f"agent: {wanted.agent} {engaged}")
         switch = wanted.customer()
         call = self._call(policy, switch, _trunk_for(switch, policy.name, running), now)
         try:

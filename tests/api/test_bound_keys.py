@@ -116,7 +116,17 @@ async def test_a_call_of_ours_is_there(gateway: Node, bound: str, method: str, p
     for call_id in OURS:
         named = path.format(id=call_id, leg=leg_of_agent(call_id))
         answer = await gateway.ask(method, named, bound, json=OF_A_CALL[method, path])
-        assert answer.status in (200, 202, 409)
+        assert answer.status in ((202, 403) if path.endswith("/replies") else (200, 202, 409))
+
+
+@pytest.mark.usefixtures("world")
+async def test_an_agent_is_no_bot(gateway: Node):
+    replies = {"replies": [{"type": "hangup"}]}
+    path = "/v1/calls/call_0001/replies"
+    agents, channels = await gateway.key(agent="ann"), await gateway.key(channels=["reception"])
+    assert (await gateway.ask("POST", path, agents, json=replies)).problem == (403, "forbidden")
+    assert gateway.control.pushed == []
+    assert (await gateway.ask("POST", path, channels, json=replies)).status == 202
 
 
 @pytest.mark.parametrize(("method", "path"), LISTS)

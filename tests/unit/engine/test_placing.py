@@ -35,6 +35,7 @@ channels:
 agents:
   ann: {name: Ann, target: "sip:ann@192.0.2.5", trunk: acme}
   sam: {name: Sam, target: "sip:sam@192.0.2.5", trunk: small}
+  sal: {name: Sal, target: "sip:sal@192.0.2.5", trunk: small}
 contacts: {lab: {phoneNumber: "+4930123456", trunk: acme}}
 destinations: {allow: ["+1"], deny: ["+1900"], hosts: [192.0.2.9], limits: {per_minute: 4}}
 """
@@ -173,7 +174,7 @@ async def test_a_trunk_that_is_full(desk: Desk):
 async def test_a_trunk_that_has_no_room_for_agent_and_customer(desk: Desk):
     assert (await desk.refuses(FOR_ANN, agent="sam", trunk="small")).why == "unreachable"
     await desk.places(FOR_ANN, agent="sam")
-    assert (await desk.refuses(FOR_ANN, agent="sam")).why == "unreachable"
+    assert (await desk.refuses(FOR_ANN, agent="sal")).why == "unreachable"
 
 
 async def test_what_may_be_dialled_in_a_minute(desk: Desk):
@@ -186,11 +187,22 @@ async def test_what_may_be_dialled_in_a_minute(desk: Desk):
 
 
 async def test_a_node_that_is_full_or_drains(desk: Desk):
-    for _ in range(2):
-        await desk.places(FOR_ANN)
+    for agent in ("ann", "sal"):
+        await desk.places(FOR_ANN, agent=agent)
     desk.engine.live.limit = 2
     refused = await desk.refuses(TO_BOT)
     assert (refused.why, refused.detail, refused.retry_after_s) == ("unreachable", "the gateway is full", 30)
     desk.engine.live.limit, desk.engine.live.draining = 3, True
     refused = await desk.refuses(TO_BOT)
     assert (refused.why, refused.detail) == ("unreachable", "draining")
+
+
+async def test_an_agent_who_is_away_or_on_a_call_is_not_called(desk: Desk):
+    desk.engine.agents.say("ann", away=True)
+    refusal = await desk.refuses(FOR_ANN)
+    assert (refusal.why, refusal.detail) == ("agent-busy", "agent: ann is away")
+    desk.engine.agents.say("ann", away=False)
+    await desk.places(FOR_ANN)
+    refusal = await desk.refuses(FOR_ANN)
+    assert (refusal.why, refusal.detail) == ("agent-busy", "agent: ann is on a call")
+    await desk.engine.hang_up_all()
