@@ -44,7 +44,8 @@ class OriginateApi:
                 "end it, with the cause in `call.ended`. `trunk` may be left out where the channel has one. "
                 "`callerId` may be left out where the trunk's `caller_id` fixes a number. A key that is bound to an "
                 "agent places calls for that agent only.",
-                problems=(Code.MALFORMED_JSON, Code.BLOCKED, Code.AGENT_BUSY, Code.TOO_LARGE, Code.INVALID, Code.OVER_LIMIT),
+                problems=(Code.MALFORMED_JSON, Code.BLOCKED, Code.AGENT_BUSY, Code.TOO_LARGE, Code.INVALID,
+                          Code.OVER_LIMIT),
             ),
         )  # fmt: skip
 
