@@ -129,13 +129,10 @@ class Muddle:
 
 
 def _named(cdr: dict[str, Any], cast: Cast) -> dict[str, str]:
-    """Whose phone each leg is: they were called in the order of the legs, whose ids have their time in them."""
-    phones = (("agent", cast.ann), ("consultant", cast.bob))
-    called = sorted((invite.at_s, name) for name, phone in phones for invite in phone.invites)
-    legs = sorted(leg["legId"] for leg in cdr["legs"] if leg["role"] != "customer")
-    customer = {leg["legId"]: "customer" for leg in cdr["legs"] if leg["role"] == "customer"}
-    assert len(legs) == len(called), (legs, called)
-    return customer | {leg: name for leg, (_, name) in zip(legs, called, strict=True)}
+    """Whose phone each leg is."""
+    number = cast.place.number
+    phones = {None: "customer", f"ann{number}": "agent", f"bob{number}": "consultant"}
+    return {leg["legId"]: phones[leg["agent"]] for leg in cdr["legs"]}
 
 
 def _key(look: Look) -> Any:
