@@ -51,7 +51,7 @@ class CallInvariants(RuleBasedStateMachine):
         self.looked_at = 0
         self.new_legs = 0
         channels = {"sales": ChannelPolicy("sales")}
-        self.call = WatchedCall(channel, channels, ways=Everywhere(NOWHERE, {CALLER.trunk}))
+        self.call = WatchedCall(channel, channels, ways=Everywhere(NOWHERE, refers={CALLER.trunk}))
         self.call.offered()
 
     @property

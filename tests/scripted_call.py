@@ -1,7 +1,7 @@
 """A call at a desk: drives one CallControl with events, plays the engine's part in time and bookkeeping."""
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from gateway.calls.causes import NORMAL, Cause, EndedBy
 from gateway.calls.commands import (
@@ -54,17 +54,20 @@ class Everywhere:
     """An Outbound that lets everything through but what the test names in `no`."""
 
     no: dict[str, NoWay] = field(default_factory=dict)
+    _: KW_ONLY
     busy: dict[str, str] = field(default_factory=dict)
     """Agents who cannot be asked, and why."""
     rights: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What agents may do; others may all."""
     refers: set[str] = field(default_factory=set)
     """Trunks on which a REFER from the customer's side is honoured."""
+    most_s: float | None = None
+    """How long anybody may talk."""
 
     def way_to(self, call: Call, switch: Switch, callee: Callee, now: float) -> Way | NoWay:
         if callee.value in self.no:
             return self.no[callee.value]
-        return Way("acme", callee.value, None, callee.value, ShownCaller(call.caller.to))
+        return Way("acme", callee.value, None, callee.value, ShownCaller(call.caller.to), max_talk_s=self.most_s)
 
     def engaged(self, agent: str) -> str | None:
         return self.busy.get(agent)

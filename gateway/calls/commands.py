@@ -209,7 +209,7 @@ class Timer(StrEnum):
     """The target's time to press the key."""
     MAX_TALK = "max-talk"
     JOIN = "join"
-    """The nearest moment at which somebody who is to join has rung for too long."""
+    """The nearest moment at which somebody who is to join has rung for too long, or who has joined was here so."""
     MAX_CALL = "max-call"
     """How long a customer whom we called for a bot may be on the line, whoever talks to them."""
     NOTICE = "notice"

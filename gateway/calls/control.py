@@ -296,7 +296,7 @@ class CallControl(Placing):
             case Timer.MAX_TALK:
                 return self.transfer.timer(timer, self._now) if self.transfer else []
             case Timer.JOIN:
-                return self._ring_is_over()
+                return self._time_is_over()
             case Timer.MAX_CALL:
                 return self._hang_up(TOO_LONG, EndedBy.GATEWAY)
             case Timer.NOTICE:

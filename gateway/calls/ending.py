@@ -115,7 +115,7 @@ class Ending(Ordering):
         if leg is None:
             return []
         leg.state = advance(LEG_TRANSITIONS, leg.state, LegTrigger.GONE)
-        commands: list[Command] = []
+        commands = self._stays_no_more(leg.id)
         if leg is self.call.customer:
             self._gone = (event, now)
             commands += self._customer_left(by_gateway=not event.by_peer, lost=event.cause.reason in LOST)

@@ -30,6 +30,10 @@ class Joining(Consulting):
 
     _until: dict[LegId, float] = field(default_factory=dict)
     """Who is called, and when it has rung for too long."""
+    _most_s: dict[LegId, float] = field(default_factory=dict)
+    """How long each may stay (dialplan.md, `max_talk_s`); there is no entry for those who may stay for ever."""
+    _stays_until: dict[LegId, float] = field(default_factory=dict)
+    """The same of those who have answered, as a moment."""
     _whispers_to: dict[LegId, LegId] = field(default_factory=dict)
     """Of supervisors who said so; else they whisper to whoever talks to the customer."""
 
@@ -60,6 +64,8 @@ class Joining(Consulting):
                 self._whispers_to[leg.id] = order.whisper_to
         self.call.others.append(leg)
         self._until[leg.id] = self._now + callee.timeout_s
+        if way.max_talk_s is not None:
+            self._most_s[leg.id] = way.max_talk_s
         headers = tuple(callee.headers.items())
         dial = Dial(leg.id, way.trunk, way.number, way.uri, way.caller, way.diverting, headers, uui)
         return [Note("leg.dialling", told), dial, *self._join_timer()]
@@ -79,6 +85,8 @@ class Joining(Consulting):
         if leg.role is Role.AGENT:
             talk_on = self._people() if self.call.state is CallState.AGENTS_ONLY else []
             leg.room = talk_on[0].room if talk_on else Room.MAIN
+        if leg_id in self._most_s:
+            self._stays_until[leg_id] = self._now + self._most_s[leg_id]
         return self._join_timer()
 
     def _joiner_left(self, leg_id: LegId) -> list[Command]:
@@ -86,9 +94,17 @@ class Joining(Consulting):
         del self._until[leg_id]
         return self._join_timer()
 
-    def _ring_is_over(self) -> list[Command]:
+    def _time_is_over(self) -> list[Command]:
+        """Somebody has rung, or stayed, for too long."""
         late = [leg_id for leg_id, until in self._until.items() if until <= self._now]
-        return [*(c for leg_id in late for c in self._call_off(leg_id, NOT_ANSWERED)), *self._join_timer()]
+        commands = [command for leg_id in late for command in self._call_off(leg_id, NOT_ANSWERED)]
+        for leg_id in [leg_id for leg_id, until in self._stays_until.items() if until <= self._now]:
+            commands += self._release_leg(self.call.legs[leg_id])
+        return [*commands, *self._join_timer()]
+
+    def _release_leg(self, leg: Leg) -> list[Command]:
+        """It is gone for the others at once (ordering.py)."""
+        raise NotImplementedError
 
     def _call_off(self, leg_id: LegId, cause: Cause = NORMAL) -> list[Command]:
         """Not called any more."""
@@ -98,9 +114,16 @@ class Joining(Consulting):
         return [Hangup(leg_id, cause)]
 
     def _join_timer(self) -> list[Command]:
-        if not self._until:
+        legs, stay = self.call.legs, self._stays_until
+        self._stays_until = {one: until for one, until in stay.items() if legs[one].state is LegState.CONNECTED}
+        moments = [*self._until.values(), *self._stays_until.values()]
+        if not moments:
             return [StopTimer(Timer.JOIN)]
-        return [StartTimer(Timer.JOIN, max(1, round((min(self._until.values()) - self._now) * 1000)))]
+        return [StartTimer(Timer.JOIN, max(1, round((min(moments) - self._now) * 1000)))]
+
+    def _stays_no_more(self, leg_id: LegId) -> list[Command]:
+        """Its dialog is gone."""
+        return self._join_timer() if leg_id in self._stays_until else []
 
     # ── They stay, and go ───────────────────────────────────────────────────────────────────────────
 

@@ -34,7 +34,7 @@ from gateway.calls.orders import (
 )
 from gateway.calls.refers import ReferReceived, ReferTarget
 from gateway.calls.states import CallState, ConsultState, LegState
-from tests.scripted_call import LEG
+from tests.scripted_call import LEG, Everywhere
 from tests.unit.calls.test_consult import BOB
 from tests.unit.calls.test_transfer import BUSY, Desk
 
@@ -52,7 +52,8 @@ class AnyConsult(RuleBasedStateMachine):
 
     @initialize(back=st.booleans(), limit=st.booleans())
     def they_talk(self, back: bool, limit: bool) -> None:
-        self.desk = Desk().bridged(continueCall=back, **({"maxTalkMs": 60_000} if limit else {}))
+        ways, limits = Everywhere(most_s=600 if limit else None), {"maxTalkMs": 60_000} if limit else {}
+        self.desk = Desk(ways=ways).bridged(continueCall=back, **limits)
         self.refers = self.joined = 0
 
     @property
@@ -259,7 +260,7 @@ class AnyConsult(RuleBasedStateMachine):
     def the_rooms_are_those_of_the_table(self) -> None:
         here = {leg.role: leg.room for leg in self.legs(LegState.CONNECTED)}
         joins = [leg for leg in self.legs(*CALLING) if self.desk.control._joins(leg.id)]
-        assert (Timer.JOIN in self.desk.timers) is bool(joins)
+        assert (Timer.JOIN in self.desk.timers) is bool(joins or self.desk.control._stays_until)
         state, consult = self.call.state, self.desk.control.consult
         assert (consult is None) is (self.call.consult is ConsultState.NONE)
         if state is not CallState.TALKING or consult is None:

@@ -117,6 +117,23 @@ def test_who_does_not_answer_in_time_is_not_called_any_more() -> None:
     assert desk.state is CallState.TALKING and Timer.JOIN not in desk.timers
 
 
+def test_nobody_stays_for_longer_than_the_plan_allows() -> None:
+    desk = Conference(ways=Everywhere(most_s=600))
+    desk.connected()
+    desk.supervised()
+    assert desk.timers[Timer.JOIN] == 600_000
+    desk.now += 600
+    desk.time_passes(Timer.JOIN)
+    assert [hangup.leg_id for hangup in desk.did(Hangup)] == [SUE.leg_id] and Timer.JOIN not in desk.timers
+    desk.goes(SUE.leg_id)
+    assert desk.state is CallState.BOT
+    again = Conference(ways=Everywhere(most_s=600))
+    again.connected()
+    again.supervised()
+    again.goes(SUE.leg_id)
+    assert Timer.JOIN not in again.timers
+
+
 def test_who_is_busy_changes_nothing() -> None:
     desk = Conference().talks().orders(AddLeg(JOINS, CARL, Role.AGENT))
     desk.goes(JOINS)
