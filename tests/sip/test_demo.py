@@ -40,6 +40,7 @@ async def demo(*command: str, **env: str) -> AsyncIterator[asyncio.subprocess.Pr
     process = await asyncio.create_subprocess_exec(
         sys.executable, *(command or COMMAND), cwd=ROOT, env={**os.environ, "COLUMNS": "80", **env},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
     )  # fmt: skip
     try:
         yield process
@@ -231,5 +232,6 @@ async def test_a_scene_that_is_not_there() -> None:
 
 def test_make_passes_the_scene_on() -> None:
     for given, command in (([], "switchhook demo"), (["SCENE=consult"], "switchhook demo consult")):
-        told = subprocess.run(["make", "-n", "demo", *given], cwd=ROOT, capture_output=True, text=True, check=True)
+        words = ["make", "--no-print-directory", "-n", "demo", *given]
+        told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
         assert told.stdout.rstrip().endswith(command)
