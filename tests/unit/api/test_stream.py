@@ -10,8 +10,10 @@ import pytest
 from gateway.api.auth import Caller
 from gateway.api.stream import CALM, FanOut, Rendered, Stream
 from gateway.calls.history import Happening
-from gateway.calls.model import CallId
+from gateway.calls.model import CallId, Leg, LegId, Role
+from gateway.calls.states import LegState
 from gateway.engine.ports import Key, Recorded, StoreUnavailable
+from tests.fakes.control import a_call
 from tests.fakes.journal import MemoryJournal
 
 HAPPENINGS = [
@@ -38,9 +40,15 @@ async def test_the_fan_out_selects_as_the_history_does(
     assert [one.happening for one in selected] == [h for h in HAPPENINGS if stream.wants(h)]
 
 
-def test_an_agents_key_sees_no_call_yet():
+def test_an_agents_key_sees_the_calls_in_which_that_agent_is():
     caller = Caller(Key("key_1", "k", frozenset(), frozenset({"reception"}), "ann", 0.0), "")
-    assert caller.bound and not caller.sees("reception") and not caller.sees(None)
+    call, elsewhere = a_call(1), a_call(2, channel="sales")
+    assert caller.bound and not caller.sees(call)
+    for one in (call, elsewhere):
+        one.others.append(Leg(LegId(f"leg_{one.id}"), Role.AGENT, LegState.CONNECTED, agent="ann"))
+    assert caller.sees(call) and not caller.sees(elsewhere), "a key that is bound to both"
+    call.others[0].state = LegState.ENDED
+    assert not caller.sees(call)
 
 
 def test_an_event_on_the_wire_is_one_line_of_data():

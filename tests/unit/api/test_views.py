@@ -47,9 +47,9 @@ def test_a_call_that_is_ending_takes_no_command(leg: LegState):
     ("state", "words"),
     [
         (CallState.OFFERED, ["hangup"]),
-        (CallState.BOT, ["transfer", "hangup"]),
-        (CallState.TRANSFERRING, ["cancel-transfer", "hangup"]),
-        (CallState.TALKING, ["consult", "transfer", "hold", "hangup"]),
+        (CallState.BOT, ["transfer", "legs", "hangup"]),
+        (CallState.TRANSFERRING, ["cancel-transfer", "legs", "hangup"]),
+        (CallState.TALKING, ["consult", "transfer", "hold", "legs", "play", "hangup"]),
         (CallState.ENDED, []),
     ],
 )
