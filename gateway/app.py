@@ -4,8 +4,10 @@ import asyncio
 import gc
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from errno import EADDRINUSE
 from functools import partial
 from ipaddress import ip_address
@@ -54,6 +56,7 @@ from gateway.telemetry.readings import Sources
 
 log = get_logger(__name__)
 
+_WORKERS = 8
 _REQUESTS_PER_CALL = 4
 """Requests outside of dialogs that one address may send for each call of `limits.cps`: INVITEs, a few of them refused
 and sent again, and OPTIONS."""
@@ -277,6 +280,7 @@ async def run(
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    await _hire(_WORKERS)
     try:
         say(await gateway.start())
         # The event loop and the PJSIP thread hand the interpreter to each other all the time; the one that waits for it
@@ -301,6 +305,13 @@ async def run(
         await gateway.stop()
     log.info("gateway.stopped")
     return 0
+
+
+async def _hire(workers: int) -> None:
+    """Have all threads for work that blocks (files, names) from the start: none is made in the midst of calls."""
+    loop, all_here = asyncio.get_running_loop(), threading.Barrier(workers)
+    loop.set_default_executor(ThreadPoolExecutor(workers, "worker"))
+    await asyncio.gather(*(loop.run_in_executor(None, all_here.wait) for _ in range(workers)))
 
 
 def _new_leg_id() -> LegId:

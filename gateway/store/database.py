@@ -7,7 +7,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ TROUBLE: Final = (SQLAlchemyError, sqlite3.Error, OSError)
 """What a database that cannot be used raises."""
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_S: Final = 5.0
+_CONNECTIONS: Final = 3
+"""Of each pool, and no more: who asks while all are busy waits."""
 _JOURNAL_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -78,9 +80,16 @@ class Database:
         self._reader = _engine(path, "BEGIN", "query_only=ON")
 
     async def migrate(self) -> None:
-        """Bring the tables up to date: all steps in one transaction, so that a crash leaves the old ones."""
+        """Bring the tables up to date: all steps in one transaction, so that a crash leaves the old ones. All
+        connections are open afterwards: none is opened, with its thread, in the midst of calls."""
         async with self.write() as connection:
             await connection.run_sync(_upgrade)
+        for engine in (self._writer, self._reader):
+            async with AsyncExitStack() as stack:
+                connections = [await stack.enter_async_context(engine.connect()) for _ in range(_CONNECTIONS)]
+                for connection in connections:  # one after the other: a write waits for the one before it
+                    await connection.execute(text("SELECT 1 FROM sqlite_master LIMIT 1"))
+                    await connection.rollback()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -119,7 +128,11 @@ def reason(error: Exception) -> str:
 
 def _engine(path: Path, begin: str, mode: str) -> AsyncEngine:
     engine = create_async_engine(
-        f"{DRIVER}:///{path}", pool_size=3, max_overflow=2, connect_args={"timeout": _BUSY_S}, hide_parameters=True
+        f"{DRIVER}:///{path}",
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+        connect_args={"timeout": _BUSY_S},
+        hide_parameters=True,
     )
     _listen(engine.sync_engine, begin, mode)
     return engine
